@@ -1,0 +1,43 @@
+# The three words our CMakeLists files are written in: braid_library, braid_test, braid_bench.
+
+add_library(braid_flags INTERFACE)
+target_compile_features(braid_flags INTERFACE cxx_std_20)
+target_include_directories(braid_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(braid_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-psabi -ffp-contract=off)
+if(BRAID_SANITIZE)
+  target_compile_options(braid_flags INTERFACE -fsanitize=${BRAID_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(braid_flags INTERFACE -fsanitize=${BRAID_SANITIZE})
+  if(BRAID_SANITIZE MATCHES "thread")
+    target_compile_options(braid_flags INTERFACE -Wno-tsan)
+  endif()
+endif()
+
+# braid_library(NAME SOURCES... [DEPS ...])
+function(braid_library name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PUBLIC braid_flags ${ARG_DEPS})
+endfunction()
+
+# braid_test(NAME SOURCES... [DEPS ...]): a GoogleTest binary, one ctest entry.
+function(braid_test name)
+  if(NOT BRAID_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE braid_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE BRAID_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+endfunction()
+
+# braid_bench(NAME SOURCES... [DEPS ...]): a Google Benchmark binary.
+function(braid_bench name)
+  if(NOT BRAID_BENCHES)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE braid_flags ${ARG_DEPS} benchmark::benchmark benchmark::benchmark_main)
+endfunction()

@@ -1,0 +1,74 @@
+// A team of threads that walk one function together: each takes its Share of every operation.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace braid {
+
+// All members wait at it until the last has come: spins briefly, then parks, so that an idle or crowded
+// machine is not burnt. Thread: the members of one team.
+class Barrier {
+ public:
+  explicit Barrier(int members) : members_(members) {}
+  void Wait();
+
+ private:
+  const int members_;
+  std::atomic<int> arrived_{0};
+  std::atomic<uint32_t> generation_{0};
+};
+
+// One member's part of the work: `index` of `count`, and the barrier that the members share.
+struct Share {
+  int index = 0;
+  int count = 1;
+  Barrier* barrier = nullptr;
+
+  // The half-open range of [0, total) that belongs to this member, in whole multiples of `grain`.
+  struct Range {
+    int64_t begin, end;
+  };
+  Range Of(int64_t total, int64_t grain = 1) const {
+    const int64_t units = (total + grain - 1) / grain;
+    const int64_t begin = units * index / count * grain, end = units * (index + 1) / count * grain;
+    return {begin < total ? begin : total, end < total ? end : total};
+  }
+  void Sync() const {
+    if (barrier != nullptr && count > 1) barrier->Wait();
+  }
+};
+
+// Owns `size - 1` workers; the caller of Run is the first member. Thread: one caller at a time.
+class Team {
+ public:
+  // Pins member i to the i-th allowed CPU when `pin` is set and there are as many CPUs as members.
+  explicit Team(int size, bool pin = true);
+  ~Team();
+  Team(const Team&) = delete;
+
+  int size() const { return size_; }
+
+  // Runs walk(share) on every member and returns when all have finished.
+  void Run(const std::function<void(const Share&)>& walk);
+
+ private:
+  void Work(int index);
+
+  const int size_;
+  Barrier barrier_;
+  const std::function<void(const Share&)>* walk_ = nullptr;
+  std::atomic<uint32_t> round_{0};
+  std::atomic<int> unfinished_{0};
+  std::atomic<bool> stop_{false};
+  std::vector<std::thread> workers_;
+};
+
+// The number of CPUs that this process may really use: its affinity mask, cut by the cgroup's quota.
+int UsableCpus();
+
+}  // namespace braid
