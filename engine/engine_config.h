@@ -1,0 +1,30 @@
+// The engine's settings: device, memory, batch.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "scheduler/scheduler_config.h"
+
+namespace braid {
+
+struct EngineConfig {
+  std::string model;               // folder in Hugging Face form, or a .gguf file
+  std::string backend = "cpu";     // cpu | ref
+  std::string cpu_isa = "auto";    // auto | avx2 | avx512 | avx512_vnni
+  int threads = 0;                 // 0: every CPU that the process may use
+  bool pin_threads = true;
+  int64_t memory_bytes = 0;        // KV blocks and state slots together; 0: measured at start
+  std::string kv_dtype = "auto";   // auto | f32 | f16 | bf16
+  int max_model_len = 0;           // context in tokens; 0: the model's own
+  int state_grid = 32;             // tokens between two SSM states; block_size must be a multiple
+  int max_queue = 0;               // requests waiting; 0: 4 x max_sequences
+  int64_t max_queued_tokens = 0;   // prompt tokens waiting; 0: no limit of its own
+  SchedulerConfig scheduler;
+
+  // InvalidArgument naming the flag that is wrong.
+  absl::Status Validate() const;
+};
+
+}  // namespace braid

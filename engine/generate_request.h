@@ -1,0 +1,33 @@
+// What the server gives the engine: token ids and how to continue them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/sampling/sampling_params.h"
+#include "engine/token_event.h"
+
+namespace braid {
+
+// One request: a prompt and `n` sequences that continue it.
+struct GenerateRequest {
+  std::string id;                   // for logs; unique among live requests is not needed
+  std::vector<int32_t> prompt;      // at least one id, each inside the vocabulary
+  SamplingParams sampling;
+  int n = 1;                        // sequences
+  int max_tokens = 16;              // of each sequence; prompt + max_tokens must fit the context
+  int min_tokens = 0;               // end-of-sequence and stop ids are masked before
+  bool ignore_eos = false;
+  std::vector<int32_t> stop_token_ids;
+  bool echo_logprobs = false;       // logprobs of the prompt's tokens as well
+  int priority = 0;                 // lower runs first
+  int64_t arrival_ns = 0;           // the engine clock's
+  int64_t deadline_ns = 0;          // the engine clock's; 0: none
+  // Receives every event of the request, on the engine's thread, in order. Must not block: it posts.
+  std::function<void(TokenEvent)> on_event;
+};
+
+}  // namespace braid

@@ -1,0 +1,26 @@
+// Numbers of the engine's steps, for metrics.
+#pragma once
+
+#include <cstdint>
+
+namespace braid {
+
+// Gauges of now and counters since the start.
+struct EngineStats {
+  int running = 0;                 // sequences in the batch
+  int waiting = 0;                 // sequences short of capacity
+  int blocks_used = 0, blocks_total = 0;
+  int state_slots_used = 0, state_slots_total = 0;
+  uint64_t steps = 0;
+  uint64_t preemptions = 0;
+  uint64_t prompt_tokens_computed = 0;
+  uint64_t generated_tokens = 0;
+  int64_t last_step_end_ns = 0;    // engine clock
+  bool busy = false;               // a step is running or there is work
+  // Tokens in a step, prompt and output: cumulative counts of steps at or below each bound.
+  static constexpr int kStepTokenBounds[] = {1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
+  uint64_t step_tokens_at_most[13] = {};
+  uint64_t step_tokens_sum = 0;
+};
+
+}  // namespace braid

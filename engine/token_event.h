@@ -1,0 +1,36 @@
+// What the engine tells the server about a request, one step at a time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace braid {
+
+enum class FinishReason { kNone, kStop, kLength, kAbort, kError };
+
+// Natural-log probabilities of one token, before temperature and penalties.
+struct TokenLogprobs {
+  float logprob = 0;
+  std::vector<std::pair<int32_t, float>> top;  // falling; as many as asked for
+};
+
+struct TokenEvent {
+  int index = 0;                          // which of the n sequences
+  std::vector<int32_t> tokens;            // new tokens of this step, the stopping one included
+  std::vector<TokenLogprobs> logprobs;    // one per token when asked for
+  std::vector<TokenLogprobs> prompt_logprobs;  // with the first token, when asked for: of prompt positions 1..
+  FinishReason finish = FinishReason::kNone;   // != none: the sequence's last event
+  int32_t stop_token = -1;                // the stop id or end-of-sequence id that ended it
+  absl::Status error;                     // with kError and kAbort
+  int cached_tokens = 0;                  // prompt tokens not computed
+  // Engine clock, ns; set once known, 0 before.
+  int64_t scheduled_ns = 0;               // first scheduled
+  int64_t emitted_ns = 0;                 // this event
+  int num_preemptions = 0;
+};
+
+}  // namespace braid

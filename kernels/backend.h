@@ -1,0 +1,82 @@
+// A backend packs weights and runs walks; a walk calls operations, each of the size worth fusing.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "kernels/attention/attention.h"
+#include "kernels/conv1d/conv1d.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/linear/linear.h"
+#include "kernels/moe/moe.h"
+#include "kernels/norm/norm.h"
+#include "kernels/packed_weight.h"
+#include "kernels/rope_kv_write/rope_kv_write.h"
+#include "kernels/sample/sample.h"
+#include "kernels/scratch.h"
+#include "kernels/ssm/ssm.h"
+
+namespace braid {
+
+// The op set: one virtual per operation. On the CPU every thread of the team calls each operation with the same
+// arguments and does its share of it; when an operation returns, all shares of it are done.
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  virtual void Embedding(const EmbeddingArgs& args) = 0;
+  virtual void RmsNorm(const RmsNormArgs& args) = 0;
+  virtual void GatedRmsNorm(const GatedRmsNormArgs& args) = 0;
+  virtual void Linear(const LinearArgs& args) = 0;
+  virtual void RopeKvWrite(const RopeKvWriteArgs& args) = 0;
+  virtual void Attention(const AttentionArgs& args) = 0;
+  virtual void Conv1d(const Conv1dArgs& args) = 0;
+  virtual void Ssm(const SsmArgs& args) = 0;
+  virtual void Route(const RouteArgs& args) = 0;
+  virtual void Experts(const ExpertsArgs& args) = 0;
+  // y[i] = x[rows[i]]
+  virtual void GatherRows(TensorView x, std::span<const int32_t> rows, TensorView y) = 0;
+  virtual void Sample(const SampleArgs& args) = 0;
+  virtual void TokenLogprobs(const TokenLogprobsArgs& args) = 0;
+
+  Scratch& scratch() { return scratch_; }
+
+ protected:
+  explicit Ops(Scratch scratch) : scratch_(scratch) {}
+  Scratch scratch_;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // "cpu avx512_vnni x2": what token bits may depend on.
+  virtual std::string Name() const = 0;
+
+  // Lays `source` out as this backend's kernels like it. InvalidArgument for a format it has no kernel for, or for
+  // scales that are not finite.
+  virtual absl::StatusOr<std::unique_ptr<PackedWeight>> Pack(const WeightSource& source) = 0;
+
+  // Runs `walk` with all threads of the backend; step memory comes from `scratch_base`.
+  virtual void Run(const std::function<void(Ops&)>& walk) = 0;
+
+  // Returns the step memory that `walk` needs, by walking it with operations that take their memory and do nothing.
+  virtual size_t MeasureScratch(const std::function<void(Ops&)>& walk) = 0;
+
+  // Sets the step memory for later runs.
+  virtual void ReserveScratch(size_t bytes) = 0;
+};
+
+// Plain loops in f32 on one thread: the definition.
+std::unique_ptr<Backend> MakeRefBackend();
+
+// A team of `threads` on the instruction set `isa` ("auto", "avx2", "avx512", "avx512_vnni").
+// InvalidArgument when the machine lacks it; the message lists those it has.
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool pin);
+
+// The instruction sets of this machine that we have kernels for, best last; empty on a machine without AVX2 and FMA.
+std::vector<std::string> CpuIsas();
+
+}  // namespace braid

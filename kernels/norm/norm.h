@@ -1,0 +1,26 @@
+// RMSNorm, arXiv:1910.07467:        y = x / sqrt(mean(x^2) + eps) * weight
+// Gated group norm of Mamba-2:       v = x * silu(gate); RMSNorm of each of `groups` equal parts of v, times weight
+// Sums run in f32 in one order that depends on the row's length only.
+#pragma once
+
+#include "kernels/tensor.h"
+
+namespace braid {
+
+struct RmsNormArgs {
+  TensorView x;         // [tokens, hidden]
+  const float* weight;  // [hidden]
+  float eps;
+  TensorView y;         // [tokens, hidden], may be x
+};
+
+struct GatedRmsNormArgs {
+  TensorView x;         // [tokens, d_inner]
+  TensorView gate;      // [tokens, d_inner], rows may be strided
+  const float* weight;  // [d_inner]
+  int groups;           // divides d_inner
+  float eps;
+  TensorView y;         // [tokens, d_inner], may be x
+};
+
+}  // namespace braid

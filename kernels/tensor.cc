@@ -1,0 +1,63 @@
+#include "kernels/tensor.h"
+
+#include <sys/mman.h>
+
+#include <new>
+
+namespace braid {
+namespace {
+
+struct DTypeFacts {
+  const char* name;
+  DTypeBlock block;
+};
+constexpr DTypeFacts kFacts[kNumDTypes] = {
+    {"F32", {1, 4}}, {"F16", {1, 2}},  {"BF16", {1, 2}}, {"F64", {1, 8}},     {"I64", {1, 8}},
+    {"I32", {1, 4}}, {"I16", {1, 2}},  {"I8", {1, 1}},   {"U8", {1, 1}},      {"BOOL", {1, 1}},
+    {"F8_E4M3", {1, 1}}, {"F8_E5M2", {1, 1}}, {"Q8_0", {32, 34}}, {"Q4_0", {32, 18}}, {"Q4_1", {32, 20}},
+};
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+}  // namespace
+
+const char* DTypeName(DType dtype) { return kFacts[static_cast<int>(dtype)].name; }
+
+DTypeBlock BlockOf(DType dtype) { return kFacts[static_cast<int>(dtype)].block; }
+
+int64_t DTypeBytes(DType dtype, int64_t elements) {
+  const DTypeBlock block = BlockOf(dtype);
+  CHECK(elements % block.elements == 0) << elements << " elements of " << DTypeName(dtype);
+  return elements / block.elements * block.bytes;
+}
+
+int64_t NumElements(const Shape& shape) {
+  int64_t product = 1;
+  for (int64_t dim : shape) product *= dim;
+  return product;
+}
+
+std::string ShapeString(const Shape& shape) {
+  std::string out = "[";
+  for (size_t i = 0; i < shape.size(); ++i) absl::StrAppend(&out, i == 0 ? "" : ", ", shape[i]);
+  return out + "]";
+}
+
+TensorView TensorView::Columns(int64_t begin, int64_t count) const {
+  CHECK(dtype == DType::kF32 && begin >= 0 && begin + count <= cols) << begin << "+" << count << " of " << cols;
+  return {static_cast<float*>(data) + begin, dtype, rows, count, stride};
+}
+
+Bytes::Bytes(size_t size) : size_(size) {
+  if (size == 0) return;
+  // Room to spare, so that the first byte can lie on a huge page's border when the buffer is a large one.
+  const size_t mapped = (size + 4095) / 4096 * 4096;
+  void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) throw std::bad_alloc();
+  if (size >= kHugePage) madvise(data, mapped, MADV_HUGEPAGE);
+  data_ = {static_cast<std::byte*>(data), Unmap{mapped}};
+}
+
+void Bytes::Unmap::operator()(std::byte* data) const { munmap(data, mapped); }
+
+}  // namespace braid

@@ -1,0 +1,20 @@
+// Sizes and names that a file claims: overflow-checked, and fit to be printed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "kernels/tensor.h"
+
+namespace braid {
+
+// Bytes of `shape` elements, or nullopt when they overflow or the last dimension is not of whole blocks.
+std::optional<uint64_t> ByteSize(DType dtype, const Shape& shape);
+
+// `name` with control bytes and ill-formed UTF-8 escaped, cut to 128 bytes.
+std::string Printable(std::string_view name);
+std::string Quoted(std::string_view name);  // the same between double quotes
+
+}  // namespace braid

@@ -1,0 +1,24 @@
+// Budgets and policies of the scheduler.
+#pragma once
+
+#include <cstdint>
+
+namespace braid {
+
+enum class Batching { kContinuous, kStatic };
+// on: prompts are cut to fit the budget left beside decodes. off: a prompt runs whole in one step.
+// splitfuse: every step is filled to the budget exactly.
+enum class ChunkedPrefill { kOn, kOff, kSplitFuse };
+enum class Policy { kFcfs, kPriority };
+
+struct SchedulerConfig {
+  int max_tokens_per_step = 512;   // token budget of a step
+  int max_sequences = 256;         // running at once
+  int block_size = 32;             // tokens of a KV block; a multiple of the state grid
+  int state_grid = 32;             // tokens between two SSM states
+  Batching batching = Batching::kContinuous;
+  ChunkedPrefill chunked_prefill = ChunkedPrefill::kOn;
+  Policy policy = Policy::kFcfs;
+};
+
+}  // namespace braid

@@ -1,0 +1,63 @@
+// What the scheduler tells the ranks to do in one step, and what they answer. Ranks keep a mirrored table of sequences
+// (row -> tokens, blocks, state slot), so a plan carries changes only.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace braid {
+
+using SequenceId = uint64_t;  // never used twice
+
+// A row of the ranks' sequence table is (re)filled: a new sequence, or a preempted one that starts over.
+struct RowAdmission {
+  int32_t row = 0;
+  SequenceId id = 0;
+  int32_t state_slot = -1;        // -1 for models without recurrent state
+  std::vector<int32_t> tokens;    // all known tokens: prompt, and what was generated before a preemption
+  int32_t prompt_tokens = 0;      // how many of them are the prompt
+};
+
+// Blocks appended to a row's block table.
+struct RowBlocks {
+  int32_t row = 0;
+  std::vector<int32_t> blocks;
+};
+
+// One sequence's part of a step.
+struct SequenceStep {
+  int32_t row = 0;
+  SequenceId id = 0;
+  int32_t start = 0;        // position of its first token
+  int32_t num_tokens = 0;   // tokens of its prompt (or known output) to compute; or 1, the token sampled last
+  bool samples = false;     // its last token's logits are wanted, and a token drawn from them
+};
+
+struct StepPlan {
+  uint64_t epoch = 0;                       // rises by one each plan
+  std::vector<int32_t> released_rows;       // rows whose sequence ended or was preempted; applied first
+  std::vector<RowAdmission> admitted;       // applied second
+  std::vector<RowBlocks> new_blocks;        // applied third
+  std::vector<SequenceStep> steps;          // decodes first
+  bool empty() const { return steps.empty(); }
+  int num_tokens() const {
+    int total = 0;
+    for (const SequenceStep& step : steps) total += step.num_tokens;
+    return total;
+  }
+};
+
+// What one sequence got from a step.
+struct SequenceResult {
+  int32_t row = 0;
+  SequenceId id = 0;
+  int32_t token = -1;  // -1: its logits were not finite; the sequence fails alone
+};
+
+// The answer to the plan of the same epoch: one result for each of its steps that samples, in its order.
+struct StepResult {
+  uint64_t epoch = 0;
+  std::vector<SequenceResult> results;
+};
+
+}  // namespace braid
