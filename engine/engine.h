@@ -13,6 +13,8 @@
 
 namespace braid {
 
+class Checkpoint;
+
 // What the server may know of the model behind the engine.
 struct EngineInfo {
   int vocab_size = 0;              // embedding rows
@@ -34,8 +36,10 @@ class EngineLoop;
 // Thread: any for the public functions; events arrive on the engine's own thread.
 class Engine {
  public:
-  // Loads weights, sizes the pools, starts the engine thread. Prints progress on a terminal.
-  static absl::StatusOr<std::unique_ptr<Engine>> Start(const EngineConfig& config, const Clock* clock);
+  // Packs the weights of `checkpoint` (borrowed for the call), sizes the pools, starts the engine thread. Shows a
+  // progress bar on a terminal, one log line a phase otherwise. `clock` outlives the engine.
+  static absl::StatusOr<std::unique_ptr<Engine>> Start(const EngineConfig& config, const Checkpoint& checkpoint,
+                                                       const Clock* clock);
   ~Engine();
 
   const EngineInfo& info() const;
@@ -47,6 +51,9 @@ class Engine {
   // Ends a request within one step: its blocks are free before the next. Its sequences report kAbort.
   // Unknown handles (already ended) are ignored.
   void Cancel(RequestHandle handle);
+
+  // Ends one choice of a request, as Cancel does all of them, but without an event: the caller has what it wants.
+  void CancelChoice(RequestHandle handle, int index);
 
   // Refuses new requests from now on; those inside go on.
   void BeginDrain();

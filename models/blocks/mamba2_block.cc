@@ -1,0 +1,76 @@
+#include "models/blocks/mamba2_block.h"
+
+#include <cmath>
+
+#include "models/blocks/attention_block.h"
+
+namespace braid {
+
+MambaStateLayout StateLayoutOf(const NemotronHConfig::Mamba& config) {
+  return {.heads = config.num_heads,
+          .head_dim = config.head_dim,
+          .state_size = config.state_size,
+          .groups = config.num_groups,
+          .conv_kernel = config.conv_kernel};
+}
+
+Mamba2Block BindMamba2(const WeightLoader& w, const NemotronHConfig& config) {
+  const NemotronHConfig::Mamba& mamba = config.mamba;
+  const int64_t inner = mamba.inner_size(), conv = mamba.conv_size(), heads = mamba.num_heads;
+  const int64_t projected = inner + conv + heads;
+  Mamba2Block block{.config = mamba,
+                    .norm_eps = config.norm_eps,
+                    .in_proj = w.Matrix("in_proj.weight", projected, config.hidden_size),
+                    .conv_weight = w.Floats("conv1d.weight", {conv, 1, mamba.conv_kernel}),
+                    .a = w.Floats("A_log", {heads}),
+                    .d = w.Floats("D", {heads}),
+                    .dt_bias = w.Floats("dt_bias", {heads}),
+                    .norm_weight = w.Floats("norm.weight", {inner}),
+                    .out_proj = w.Matrix("out_proj.weight", config.hidden_size, inner)};
+  if (mamba.use_conv_bias) block.conv_bias = w.Floats("conv1d.bias", {conv});
+  if (mamba.use_bias) block.in_proj_bias = w.Floats("in_proj.bias", {projected});
+  if (mamba.use_bias) block.out_proj_bias = w.Floats("out_proj.bias", {config.hidden_size});
+  for (float& a : block.a) a = -std::exp(a);
+  return block;
+}
+
+void Mamba2Block::Forward(Ops& op, const RaggedBatch& batch, const MambaStateLayout& layout, const StateLayer& state,
+                          TensorView h, TensorView x) const {
+  Scratch::Scope scope(op.scratch());
+  const int64_t inner = config.inner_size(), conv = config.conv_size();
+  const TensorView projected = op.scratch().Matrix(h.rows, inner + conv + config.num_heads);
+  const TensorView xbc = op.scratch().Matrix(h.rows, conv);
+  const TensorView y = op.scratch().Matrix(h.rows, inner);
+  op.Linear({.x = h, .weight = in_proj.get(), .bias = DataOrNull(in_proj_bias), .y = projected});
+  op.Conv1d({.x = projected.Columns(inner, conv),
+             .weight = conv_weight.data(),
+             .bias = DataOrNull(conv_bias),
+             .batch = &batch,
+             .layout = layout,
+             .state = state,
+             .y = xbc});
+  op.Ssm({.xbc = xbc,
+          .dt = projected.Columns(inner + conv, config.num_heads),
+          .dt_bias = dt_bias.data(),
+          .a = a.data(),
+          .d = d.data(),
+          .dt_min = config.time_step_min,
+          .dt_max = config.time_step_max,
+          .batch = &batch,
+          .layout = layout,
+          .state = state,
+          .y = y});
+  op.GatedRmsNorm({.x = y,
+                   .gate = projected.Columns(0, inner),
+                   .weight = norm_weight.data(),
+                   .groups = config.num_groups,
+                   .eps = norm_eps,
+                   .y = y});
+  op.Linear({.x = y,
+             .weight = out_proj.get(),
+             .bias = DataOrNull(out_proj_bias),
+             .epilogue = Epilogue::kAdd,
+             .y = x});
+}
+
+}  // namespace braid

@@ -1,0 +1,32 @@
+// Mamba-2 mixer onto the residual: in-projection (gate | x B C | dt), convolution, state space, gated group norm,
+// out-projection.
+#pragma once
+
+#include "models/blocks/weight_loader.h"
+#include "models/model_config.h"
+
+namespace braid {
+
+struct Mamba2Block {
+  NemotronHConfig::Mamba config;
+  float norm_eps = 1e-5f;
+  Weight in_proj;                      // [d_inner + conv_dim + heads, hidden]
+  std::vector<float> in_proj_bias;     // empty: none
+  std::vector<float> conv_weight;      // [conv_dim, K]
+  std::vector<float> conv_bias;        // empty: none
+  std::vector<float> a, d, dt_bias;    // [heads]; a = -exp(A_log)
+  std::vector<float> norm_weight;      // [d_inner]
+  Weight out_proj;                     // [hidden, d_inner]
+  std::vector<float> out_proj_bias;
+
+  // x += mamba2(h). h [tokens, hidden] normed.
+  void Forward(Ops& op, const RaggedBatch& batch, const MambaStateLayout& layout, const StateLayer& state, TensorView h,
+               TensorView x) const;
+};
+
+// Reads the block's tensors ("in_proj.weight", "A_log", ...) under `w`.
+Mamba2Block BindMamba2(const WeightLoader& w, const NemotronHConfig& config);
+
+MambaStateLayout StateLayoutOf(const NemotronHConfig::Mamba& config);
+
+}  // namespace braid

@@ -1,0 +1,79 @@
+#include "models/blocks/moe_block.h"
+
+#include "models/blocks/attention_block.h"
+
+namespace braid {
+
+MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config) {
+  const NemotronHConfig::Moe& moe = config.moe;
+  const int hidden = config.hidden_size, width = moe.latent_size.value_or(hidden);
+  MoeBlock block{.config = moe,
+                 .gate = w.Floats("gate.weight", {moe.num_experts, hidden}),
+                 .selection_bias = w.Floats("gate.e_score_correction_bias", {moe.num_experts})};
+  if (moe.latent_size) {
+    block.to_latent = w.Matrix("fc1_latent_proj.weight", width, hidden);
+    block.from_latent = w.Matrix("fc2_latent_proj.weight", hidden, width);
+    if (config.mlp.bias) block.to_latent_bias = w.Floats("fc1_latent_proj.bias", {width});
+    if (config.mlp.bias) block.from_latent_bias = w.Floats("fc2_latent_proj.bias", {hidden});
+  }
+  for (int e = 0; e < moe.num_experts; ++e) {
+    const WeightLoader expert = w.Child(absl::StrCat("experts.", e, "."));
+    block.up.push_back(expert.Matrix("up_proj.weight", moe.intermediate_size, width));
+    block.down.push_back(expert.Matrix("down_proj.weight", width, moe.intermediate_size));
+    block.up_views.push_back(block.up.back().get());
+    block.down_views.push_back(block.down.back().get());
+  }
+  if (moe.shared_intermediate_size > 0) {
+    const int inner = moe.shared_intermediate_size;
+    block.shared = {.intermediate = inner,
+                    .up = w.Matrix("shared_experts.up_proj.weight", inner, hidden),
+                    .down = w.Matrix("shared_experts.down_proj.weight", hidden, inner)};
+    if (config.mlp.bias) block.shared.up_bias = w.Floats("shared_experts.up_proj.bias", {inner});
+    if (config.mlp.bias) block.shared.down_bias = w.Floats("shared_experts.down_proj.bias", {hidden});
+  }
+  return block;
+}
+
+void MoeBlock::Forward(Ops& op, TensorView h, TensorView x) const {
+  Scratch::Scope scope(op.scratch());
+  auto* expert_ids = op.scratch().Array<int32_t>(h.rows * config.top_k);
+  auto* expert_weights = op.scratch().Array<float>(h.rows * config.top_k);
+  op.Route({.x = h,
+            .gate = gate.data(),
+            .bias = selection_bias.data(),
+            .experts = config.num_experts,
+            .top_k = config.top_k,
+            .groups = config.num_groups,
+            .top_groups = config.top_k_groups,
+            .normalize = config.norm_top_k_prob,
+            .scale = config.routed_scaling_factor,
+            .expert_ids = expert_ids,
+            .expert_weights = expert_weights});
+  ExpertsArgs experts{.x = h,
+                      .up = up_views,
+                      .down = down_views,
+                      .top_k = config.top_k,
+                      .expert_ids = expert_ids,
+                      .expert_weights = expert_weights,
+                      .add = true,
+                      .y = x};
+  if (to_latent != nullptr) {
+    const TensorView latent = op.scratch().Matrix(h.rows, to_latent->rows());
+    const TensorView mixed = op.scratch().Matrix(h.rows, to_latent->rows());
+    op.Linear({.x = h, .weight = to_latent.get(), .bias = DataOrNull(to_latent_bias), .y = latent});
+    experts.x = latent;
+    experts.add = false;
+    experts.y = mixed;
+    op.Experts(experts);
+    op.Linear({.x = mixed,
+               .weight = from_latent.get(),
+               .bias = DataOrNull(from_latent_bias),
+               .epilogue = Epilogue::kAdd,
+               .y = x});
+  } else {
+    op.Experts(experts);
+  }
+  if (shared.intermediate > 0) shared.Forward(op, h, x);
+}
+
+}  // namespace braid

@@ -1,0 +1,27 @@
+// Mixture of experts onto the residual: sigmoid router, routed experts (in a latent width if the model has one),
+// and a shared expert that sees every token.
+#pragma once
+
+#include "models/blocks/mlp_block.h"
+#include "models/model_config.h"
+
+namespace braid {
+
+struct MoeBlock {
+  NemotronHConfig::Moe config;
+  std::vector<float> gate;             // [experts, hidden]
+  std::vector<float> selection_bias;   // [experts]
+  Weight to_latent, from_latent;       // [latent, hidden], [hidden, latent]; null without latent
+  std::vector<float> to_latent_bias, from_latent_bias;
+  std::vector<Weight> up, down;        // per expert [inter, width], [width, inter]
+  std::vector<const PackedWeight*> up_views, down_views;
+  Relu2MlpBlock shared;                // intermediate 0: none
+
+  // x += experts(h) + shared(h). h [tokens, hidden] normed.
+  void Forward(Ops& op, TensorView h, TensorView x) const;
+};
+
+// Reads the block's tensors ("gate.weight", "experts.0.up_proj.weight", ...) under `w`.
+MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config);
+
+}  // namespace braid

@@ -1,0 +1,63 @@
+// From a checkpoint's names to what the operations want: packed matrices and f32 vectors.
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "models/model.h"
+#include "models/weights/weight_scope.h"
+
+namespace braid {
+
+// One matrix of a stack: its tensor's name and its rows.
+struct RowsOf {
+  std::string name;
+  int64_t rows;
+};
+
+using Weight = std::unique_ptr<const PackedWeight>;
+
+// A WeightScope that packs what it finds and counts it. The first error stays in the scope; after it, answers are
+// empty. Thread: the loading one.
+class WeightLoader {
+ public:
+  WeightLoader(const Checkpoint& checkpoint, Backend& backend, const LoadProgress& progress);
+
+  WeightLoader Child(std::string_view name) const;
+  bool Has(std::string_view name) const { return scope_.Has(name); }
+
+  // Matrices [rows, cols] stacked in order into one packed weight.
+  Weight Stack(const std::vector<RowsOf>& matrices, int64_t cols) const;
+  Weight Matrix(std::string_view name, int64_t rows, int64_t cols) const;
+  // Two matrices [rows, cols] laid side by side for Epilogue::kSiluGate.
+  Weight GateUp(std::string_view gate, std::string_view up, int64_t rows, int64_t cols) const;
+
+  // A tensor of `shape` as f32, whatever its float type; finite.
+  std::vector<float> Floats(std::string_view name, const Shape& shape) const;
+  // Vectors one behind the other.
+  std::vector<float> FloatStack(const std::vector<RowsOf>& vectors) const;
+
+  int64_t packed_bytes() const { return tally_->packed; }
+  absl::Status status() const { return scope_.status(); }
+
+ private:
+  struct Tally {
+    int64_t read = 0, total = 0, packed = 0;
+    LoadProgress progress;
+  };
+
+  WeightLoader(WeightScope scope, Backend* backend, std::shared_ptr<Tally> tally)
+      : scope_(std::move(scope)), backend_(backend), tally_(std::move(tally)) {}
+  Weight Pack(const std::vector<RowsOf>& matrices, int64_t cols, bool gate_up_pair) const;
+  void Count(const StoredTensor& tensor) const;
+
+  WeightScope scope_;
+  Backend* backend_;
+  std::shared_ptr<Tally> tally_;  // shared by all children of one load
+};
+
+}  // namespace braid

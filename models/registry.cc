@@ -1,0 +1,45 @@
+// Architecture name to loader: one visible array.
+#include "models/families/llama.h"
+#include "models/families/nemotron_h.h"
+#include "models/model.h"
+#include "models/model_config.h"
+
+namespace braid {
+namespace {
+
+struct Family {
+  const char* model_type;  // config.json's model_type, or GGUF's general.architecture
+  absl::StatusOr<ModelInfo> (*read)(const Checkpoint&);
+  absl::StatusOr<std::unique_ptr<Model>> (*load)(const Checkpoint&, Backend&, const LoadProgress&);
+};
+
+constexpr Family kFamilies[] = {
+    {"llama", ReadLlamaInfo, LoadLlama},
+    {"nemotron_h", ReadNemotronHInfo, LoadNemotronH},
+};
+
+absl::StatusOr<const Family*> FamilyOf(const Checkpoint& checkpoint) {
+  ASSIGN_OR_RETURN(const std::string type, ReadModelType(checkpoint));
+  std::string known;
+  for (const Family& family : kFamilies) {
+    if (type == family.model_type) return &family;
+    absl::StrAppend(&known, known.empty() ? "" : ", ", family.model_type);
+  }
+  return absl::UnimplementedError(
+      absl::StrCat(checkpoint.path(), ": model_type: \"", type, "\" is not supported; known are ", known));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint, Backend& backend,
+                                                 const LoadProgress& progress) {
+  ASSIGN_OR_RETURN(const Family* family, FamilyOf(checkpoint));
+  return family->load(checkpoint, backend, progress);
+}
+
+absl::StatusOr<ModelInfo> ReadModelInfo(const Checkpoint& checkpoint) {
+  ASSIGN_OR_RETURN(const Family* family, FamilyOf(checkpoint));
+  return family->read(checkpoint);
+}
+
+}  // namespace braid
