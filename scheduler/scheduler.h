@@ -4,47 +4,29 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
-#include <span>
-#include <variant>
+#include <set>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "scheduler/block_pool.h"
 #include "scheduler/scheduler_config.h"
+#include "scheduler/sequence.h"
+#include "scheduler/sequence_event.h"
+#include "scheduler/state_slot_pool.h"
 #include "scheduler/step_plan.h"
+#include "scheduler/waiting_line.h"
 
 namespace braid {
 
 // What the memory holds and the model can do.
 struct SchedulerLimits {
-  int num_blocks = 0;
+  int num_blocks = 0;       // 0: the model keeps no K and V
   int num_state_slots = 0;  // 0: the model has no recurrent state
   int max_model_len = 0;    // prompt + output tokens of a sequence
-};
-
-struct SequenceArrival {
-  SequenceId id = 0;
-  std::vector<int32_t> prompt;
-  int max_tokens = 1;
-  int min_tokens = 0;                    // stop ids do not end it before; ranks mask them
-  std::vector<int32_t> stop_token_ids;   // end-of-sequence ids included unless ignored
-  int priority = 0;                      // lower runs first (Policy::kPriority)
-  int64_t arrival_ns = 0;
-  int64_t deadline_ns = 0;               // 0: none
-};
-struct SequenceCancel {
-  SequenceId id = 0;
-};
-using SchedulerEvent = std::variant<SequenceArrival, SequenceCancel>;
-
-enum class EndReason { kStop, kLength, kCancelled, kDeadline, kFailed };
-
-// What a commit gave one sequence.
-struct Committed {
-  SequenceId id = 0;
-  int32_t token = -1;        // -1 with kFailed, kCancelled and kDeadline
-  bool ended = false;
-  EndReason reason = EndReason::kStop;
 };
 
 struct SchedulerStats {
@@ -54,25 +36,28 @@ struct SchedulerStats {
   uint64_t preemptions = 0;
 };
 
-// What the front may ask of a live sequence.
+// What the front may ask of a live sequence, and of one that has ended until the next Apply.
 struct SequenceInfo {
   int64_t first_scheduled_ns = 0;  // 0: not yet
   int num_preemptions = 0;
 };
 
+// Thread: engine.
 class Scheduler {
  public:
   Scheduler(const SchedulerConfig& config, const SchedulerLimits& limits);
-  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
 
   // OK when a sequence of such length can ever run: InvalidArgument names the limit it breaks (context, blocks).
   absl::Status CanEverRun(int64_t prompt_tokens, int64_t max_tokens) const;
 
   // Takes in what happened outside. Sequences that a cancel or a passed deadline ended are returned; their blocks are
-  // free before the next plan unless a launched step may still touch them.
+  // free before the next plan unless a launched step may still touch them. An arrival past the limits of CanEverRun is
+  // cut to them, or fails when not even one token of output fits.
   std::vector<Committed> Apply(std::vector<SchedulerEvent> events, int64_t now_ns);
 
-  // Returns the next step: decodes first, then prompt chunks within the token budget. Empty when nothing can run.
+  // Returns the next step: decodes first, then prompt chunks within the token budget. Empty when nothing can run: an
+  // empty plan has epoch 0, changes nothing and need not be launched or committed.
   StepPlan Plan();
 
   // Takes the tokens of the oldest plan not yet committed. Results of sequences that have ended since are dropped.
@@ -82,9 +67,80 @@ class Scheduler {
   SchedulerStats Stats() const;
   SequenceInfo Info(SequenceId id) const;
 
+  // Rows of the ranks' table: the sequences that run at once, no more than the token budget can decode.
+  int num_rows() const { return static_cast<int>(rows_.size()); }
+
  private:
-  class State;
-  std::unique_ptr<State> state_;
+  // What an ended or preempted sequence held, while launched steps may still touch it.
+  struct Retiring {
+    uint64_t epoch;  // last plan that names the row
+    int32_t row;
+    std::vector<BlockRef> blocks;
+    SlotRef state_slot;
+  };
+  struct Launched {
+    uint64_t epoch;
+    int num_samples;
+  };
+  // The plan being built.
+  struct Building {
+    StepPlan plan;
+    int tokens_left = 0;
+    int num_samples = 0;
+    int num_prompts = 0;     // prompt chunks in it
+    int blocks_awaited = 0;  // retiring blocks that its stalled decodes count on
+  };
+
+  void Arrive(SequenceArrival arrival, std::vector<Committed>* ended);
+  void Cancel(SequenceId id, std::vector<Committed>* ended);
+  void EndOverdue(std::vector<Committed>* ended);
+  void CommitToken(Sequence& sequence, int32_t token, std::vector<Committed>* committed);
+  void End(Sequence& sequence);
+  void ShortenRunning();
+  void ForgetEnded();
+
+  void PlanDecodes(Building& step);
+  void BoundStall(Building& step);
+  void PlanChunks(Building& step);
+  void PlanAdmissions(Building& step);
+  void AddChunk(Sequence& sequence, Building& step);
+  void AddStep(Sequence& sequence, int32_t num_tokens, Building& step);
+  int32_t ChunkSize(const Sequence& sequence, int budget) const;
+  bool HasPlaceFor(const Sequence& sequence) const;
+  bool BudgetAllows(const Sequence& sequence, const Building& step) const;
+  void Admit(Sequence& sequence, Building& step);
+  bool GrowForDecode(Sequence& sequence, Building& step);
+
+  void Preempt(Sequence& sequence);
+  void Retire(Sequence& sequence);
+  void Release(Retiring& retiring);
+  void ReleaseRetired();
+  int BlocksFor(int64_t num_tokens) const;
+
+  const SchedulerConfig config_;
+  const SchedulerLimits limits_;
+  BlockPool blocks_;        // before all that holds its blocks
+  StateSlotPool slots_;
+  absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
+  std::vector<SequenceId> ended_;             // since the last Apply: still in sequences_
+  std::set<std::pair<int64_t, SequenceId>> deadlines_;
+  WaitingLine waiting_;
+  std::vector<Sequence*> running_;            // by order: the last is the first to be preempted
+  bool running_has_ended_ = false;            // within a call: some of running_ have ended
+
+  std::vector<Sequence*> rows_;               // by row: whom the row's results are for; null: nobody
+  std::vector<int32_t> free_rows_;
+  std::vector<int32_t> released_rows_;        // not yet told to the ranks
+  std::vector<Retiring> retiring_;
+  int retiring_blocks_ = 0;
+
+  std::deque<Launched> launched_;             // not yet committed, at most two
+  uint64_t last_epoch_ = 0, committed_epoch_ = 0;
+  uint64_t num_arrivals_ = 0, num_preemptions_ = 0;
+  int64_t now_ns_ = 0;                        // of the last Apply
+  double fixed_tokens_ = 0;                   // of the last StepCost
+  bool batch_open_ = false;                   // static batching: the present batch still fills
+  int batch_size_ = 0;                        // sequences it has taken
 };
 
 }  // namespace braid

@@ -1,0 +1,314 @@
+// Random requests, cancels, deadlines, priorities and failures against tight memory, over both depths and all policies.
+// Each token that comes out is compared with the same model run alone; the mirrored tables are built from plans only.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "scheduler/scheduler.h"
+#include "scheduler/testing/fake_ranks.h"
+
+namespace braid {
+namespace {
+
+constexpr int64_t kStepNs = 1'000'000;
+
+struct Variant {
+  Batching batching;
+  ChunkedPrefill chunked_prefill;
+  Policy policy;
+  int depth;
+};
+
+std::vector<Variant> AllVariants() {
+  std::vector<Variant> all;
+  for (const Batching batching : {Batching::kContinuous, Batching::kStatic})
+    for (const ChunkedPrefill chunked : {ChunkedPrefill::kOn, ChunkedPrefill::kOff, ChunkedPrefill::kSplitFuse})
+      for (const Policy policy : {Policy::kFcfs, Policy::kPriority})
+        for (const int depth : {0, 1}) all.push_back({batching, chunked, policy, depth});
+  return all;
+}
+
+// Memory and model of one run; small enough that blocks, slots and rows all run short.
+struct Machine {
+  SchedulerConfig config;
+  SchedulerLimits limits;
+  FakeModel model;
+};
+
+int Pick(std::mt19937_64& random, int low, int high) {
+  return std::uniform_int_distribution<int>(low, high)(random);
+}
+
+class Simulation {
+ public:
+  Simulation(const Machine& machine, int depth, int num_requests, uint64_t seed)
+      : machine_(machine),
+        depth_(depth),
+        num_requests_(num_requests),
+        events_random_(seed),
+        requests_random_(seed),
+        scheduler_(machine.config, machine.limits),
+        ranks_(machine.model, machine.config, machine.limits, scheduler_.num_rows()) {}
+
+  // Runs to the end; returns the first thing that went wrong, or nothing.
+  std::string Run() {
+    while (num_arrived_ < num_requests_ || scheduler_.HasWork() || ranks_.num_in_flight() > 0) {
+      Step();
+      if (!fault_.empty()) return absl::StrCat("step ", num_steps_, ": ", fault_);
+    }
+    const SchedulerStats stats = scheduler_.Stats();
+    Expect(stats.blocks_used == 0 && stats.state_slots_used == 0, "everything is given back", stats.blocks_used);
+    Expect(live_.empty(), "every request ended", live_.size());
+    preemptions_ = stats.preemptions;
+    return fault_;
+  }
+
+  // Tokens that came out of each request.
+  const std::map<SequenceId, std::vector<int32_t>>& outputs() const { return outputs_; }
+  uint64_t preemptions() const { return preemptions_; }
+  uint64_t tokens_computed() const { return ranks_.tokens_computed(); }
+
+  bool with_cancels = true;
+
+ private:
+  struct Request {
+    SequenceArrival arrival;
+    std::vector<int32_t> expected;
+    EndReason reason = EndReason::kStop;
+    size_t num_received = 0;
+    bool cancelled = false;
+    bool ran = false;
+  };
+  using Place = std::tuple<int, bool, int64_t, SequenceId>;  // ids rise by arrival
+
+  bool OneIn(int n) { return Pick(events_random_, 1, n) == 1; }
+
+  void Expect(bool holds, const char* what, uint64_t subject) {
+    if (!holds && fault_.empty()) fault_ = absl::StrCat(what, " (", subject, ")");
+  }
+
+  void Step() {
+    ++num_steps_;
+    now_ns_ += kStepNs;
+    Receive(scheduler_.Apply(Events(), now_ns_));
+    const StepPlan plan = scheduler_.Plan();
+    Expect(!plan.empty() || ranks_.num_in_flight() > 0 || !scheduler_.HasWork(), "no deadlock", live_.size());
+    if (!plan.empty()) Launch(plan);
+    const bool drain = plan.empty() || OneIn(16);
+    while (fault_.empty() && ranks_.num_in_flight() > (drain ? 0 : depth_)) {
+      Receive(scheduler_.Commit(ranks_.Finish()));
+    }
+    CheckFirstOfLine();
+  }
+
+  void Launch(const StepPlan& plan) {
+    NoteMoves(plan);
+    for (const SequenceStep& step : plan.steps) {
+      const auto found = live_.find(step.id);
+      if (found == live_.end()) return Expect(false, "only the live get steps", step.id);
+      const SequenceArrival& arrival = found->second.arrival;
+      // The last token is drawn, not computed.
+      const int longest = static_cast<int>(arrival.prompt.size()) + arrival.max_tokens - 1;
+      Expect(step.start + step.num_tokens <= longest, "no step past max_tokens", step.id);
+    }
+    ranks_.Launch(plan);
+    if (!ranks_.breach().empty()) return Expect(false, ranks_.breach().c_str(), plan.epoch);
+    const SchedulerStats stats = scheduler_.Stats();
+    Expect(stats.blocks_used == ranks_.blocks_held(), "used blocks are those in rows", stats.blocks_used);
+    Expect(stats.blocks_used <= stats.blocks_total, "no more blocks than there are", stats.blocks_used);
+    Expect(stats.running <= machine_.config.max_sequences, "no more sequences than allowed", stats.running);
+    Expect(stats.running + stats.waiting == static_cast<int>(live_.size()), "every live request waits or runs",
+           live_.size());
+  }
+
+  // Bursts of arrivals, and cancels of any live request.
+  std::vector<SchedulerEvent> Events() {
+    std::vector<SchedulerEvent> events;
+    const bool burst = OneIn(40) || (live_.empty() && OneIn(3));
+    const int num_wanted = burst ? Pick(events_random_, 1, 30) : OneIn(4);
+    for (int n = 0; n < num_wanted && num_arrived_ < num_requests_; ++n) events.push_back(Arrive());
+    if (with_cancels && !live_.empty() && OneIn(25)) {
+      auto chosen = live_.lower_bound(Pick(events_random_, 1, num_arrived_));
+      if (chosen == live_.end()) chosen = live_.begin();
+      chosen->second.cancelled = true;
+      events.push_back(SequenceCancel{chosen->first});
+      if (OneIn(4)) events.push_back(SequenceCancel{chosen->first});  // twice, or of an unknown one, is harmless
+    }
+    return events;
+  }
+
+  // The same requests for the same seed, whatever the steps bring.
+  SequenceArrival Arrive() {
+    const auto between = [this](int low, int high) { return Pick(requests_random_, low, high); };
+    SequenceArrival arrival;
+    arrival.id = static_cast<SequenceId>(++num_arrived_);
+    const int context = machine_.limits.max_model_len;
+    arrival.prompt.resize(between(1, 10) == 1 ? between(1, context - 1) : between(1, context / 3));
+    for (int32_t& token : arrival.prompt) token = between(0, machine_.model.vocab_size - 1);
+    arrival.max_tokens = between(1, 8) == 1 ? 1 : between(1, context / 2);
+    arrival.min_tokens = between(1, 3) == 1 ? between(0, arrival.max_tokens) : 0;
+    if (between(1, 3) == 1) arrival.stop_token_ids = {between(0, machine_.model.vocab_size - 1)};
+    arrival.priority = between(0, 2);
+    arrival.arrival_ns = now_ns_;
+    if (with_cancels && between(1, 20) == 1) arrival.deadline_ns = now_ns_ + between(0, 200) * kStepNs;
+    Request& request = live_[arrival.id];
+    request.expected = RunAlone(machine_.model, machine_.limits, arrival, &request.reason);
+    request.arrival = arrival;
+    line_.insert(PlaceOf(request, false));
+    return arrival;
+  }
+
+  void Receive(const std::vector<Committed>& news) {
+    for (const Committed& one : news) {
+      const auto found = live_.find(one.id);
+      if (found == live_.end()) return Expect(false, "a request ends once", one.id);
+      Request& request = found->second;
+      if (one.token >= 0) {
+        const bool equal = request.num_received < request.expected.size() &&
+                           request.expected[request.num_received] == one.token;
+        Expect(equal, "tokens are those of the sequence run alone", one.id);
+        outputs_[one.id].push_back(one.token);
+        ++request.num_received;
+      }
+      if (one.ended) Finish(request, one);
+      if (one.ended) live_.erase(found);
+    }
+  }
+
+  void Finish(const Request& request, const Committed& last) {
+    line_.erase(PlaceOf(request, false));
+    line_.erase(PlaceOf(request, true));
+    if (last.reason == EndReason::kCancelled) return Expect(request.cancelled, "only the cancelled end so", last.id);
+    if (last.reason == EndReason::kDeadline) {
+      const int64_t deadline_ns = request.arrival.deadline_ns;
+      return Expect(deadline_ns != 0 && deadline_ns <= now_ns_, "only the overdue end so", last.id);
+    }
+    const size_t failed = last.reason == EndReason::kFailed;
+    Expect(request.num_received + failed == request.expected.size(), "all tokens came out", last.id);
+    Expect(last.reason == request.reason, "the reason is that of the sequence run alone", last.id);
+    Expect((last.token < 0) == (failed == 1), "a last token unless it failed", last.id);
+    const int64_t scheduled_ns = scheduler_.Info(last.id).first_scheduled_ns;
+    Expect(scheduled_ns >= request.arrival.arrival_ns, "first scheduled is known", last.id);
+  }
+
+  Place PlaceOf(const Request& request, bool preempted) const {
+    const int priority = machine_.config.policy == Policy::kPriority ? request.arrival.priority : 0;
+    return {priority, !preempted, request.arrival.arrival_ns, request.arrival.id};
+  }
+
+  // Keeps the waiting line as the plans show it: a released row of a live request was preempted.
+  void NoteMoves(const StepPlan& plan) {
+    for (const int32_t row : plan.released_rows) {
+      const auto found = live_.find(id_of_row_[row]);
+      if (found != live_.end()) line_.insert(PlaceOf(found->second, true));
+    }
+    for (const RowAdmission& admission : plan.admitted) {
+      id_of_row_[admission.row] = admission.id;
+      Request& request = live_.at(admission.id);
+      if (!request.ran) Expect(OldestFresh(admission.id), "nobody of its class is overtaken", admission.id);
+      request.ran = true;
+      line_.erase(PlaceOf(request, false));
+      line_.erase(PlaceOf(request, true));
+    }
+  }
+
+  // Whether the first of those never run, in the class of `id`, is `id`.
+  bool OldestFresh(SequenceId id) const {
+    const Place place = PlaceOf(live_.at(id), false);
+    const auto first = line_.lower_bound({std::get<0>(place), true, 0, 0});
+    return first != line_.end() && *first == place;
+  }
+
+  // While the first of the line waits nobody passes it, and the first of the running gets a token every other step; so
+  // it waits at most until all the running have computed all they may.
+  void CheckFirstOfLine() {
+    const SequenceId first = line_.empty() ? 0 : std::get<3>(*line_.begin());
+    waited_steps_ = first == first_of_line_ ? waited_steps_ + 1 : 0;
+    first_of_line_ = first;
+    const int64_t bound = 2LL * machine_.config.max_sequences * machine_.limits.max_model_len + 10;
+    Expect(first == 0 || waited_steps_ <= bound, "the first of the line does not starve", first);
+  }
+
+  const Machine machine_;
+  const int depth_, num_requests_;
+  std::mt19937_64 events_random_, requests_random_;
+  Scheduler scheduler_;
+  FakeRanks ranks_;
+  int64_t now_ns_ = 0;
+  int num_arrived_ = 0, num_steps_ = 0;
+  std::map<SequenceId, Request> live_;
+  std::set<Place> line_;
+  std::unordered_map<int32_t, SequenceId> id_of_row_;
+  std::map<SequenceId, std::vector<int32_t>> outputs_;
+  SequenceId first_of_line_ = 0;
+  int64_t waited_steps_ = 0;
+  uint64_t preemptions_ = 0;
+  std::string fault_;
+};
+
+Machine RandomMachine(const Variant& variant, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto between = [&](int low, int high) { return Pick(random, low, high); };
+  Machine machine;
+  SchedulerConfig& config = machine.config;
+  config.batching = variant.batching;
+  config.chunked_prefill = variant.chunked_prefill;
+  config.policy = variant.policy;
+  config.max_stall = 2.0 * between(0, 1);
+  config.block_size = 1 << between(1, 4);
+  config.state_grid = std::max(1, config.block_size / between(1, 2));
+  config.max_sequences = between(1, 24);
+  config.max_tokens_per_step = between(1, 5) == 1 ? between(1, 8) : between(8, 96);
+  SchedulerLimits& limits = machine.limits;
+  limits.max_model_len = between(16, 192);
+  const int longest = (limits.max_model_len + config.block_size - 1) / config.block_size;
+  limits.num_blocks = longest + between(0, 4 * longest);
+  limits.num_state_slots = between(0, 1) * between(1, 24);
+  if (limits.num_state_slots > 0 && between(1, 6) == 1) limits.num_blocks = 0;  // recurrent layers only
+  machine.model.failures_in_1000 = between(0, 1) * 4;
+  return machine;
+}
+
+TEST(SchedulerSimulation, TokensAreThoseOfEachSequenceRunAlone) {
+  constexpr int kRequests = 100'000, kRunsOfVariant = 16;
+  const std::vector<Variant> variants = AllVariants();
+  const int runs = static_cast<int>(variants.size()) * kRunsOfVariant;
+  uint64_t preemptions = 0, tokens = 0;
+  for (int run = 0; run < runs; ++run) {
+    const Variant& variant = variants[run % variants.size()];
+    const uint64_t seed = 1000 + run;
+    Simulation simulation(RandomMachine(variant, seed), variant.depth, kRequests / runs + 1, seed);
+    const std::string fault = simulation.Run();
+    ASSERT_EQ(fault, "") << "seed " << seed << " depth " << variant.depth << " batching "
+                         << static_cast<int>(variant.batching) << " chunked "
+                         << static_cast<int>(variant.chunked_prefill) << " policy " << static_cast<int>(variant.policy);
+    preemptions += simulation.preemptions();
+    tokens += simulation.tokens_computed();
+  }
+  RecordProperty("tokens_computed", std::to_string(tokens));
+  RecordProperty("preemptions", std::to_string(preemptions));
+  EXPECT_GT(preemptions, 1000u);  // memory was tight indeed
+}
+
+TEST(SchedulerSimulation, BothDepthsGiveEqualTokens) {
+  for (uint64_t seed = 1; seed <= 48; ++seed) {
+    const std::vector<Variant> variants = AllVariants();
+    const Machine machine = RandomMachine(variants[seed % variants.size()], seed);
+    Simulation plain(machine, 0, 60, seed), ahead(machine, 1, 60, seed);
+    plain.with_cancels = ahead.with_cancels = false;
+    ASSERT_EQ(plain.Run(), "") << "seed " << seed;
+    ASSERT_EQ(ahead.Run(), "") << "seed " << seed;
+    ASSERT_EQ(plain.outputs(), ahead.outputs()) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace braid

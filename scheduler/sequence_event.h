@@ -1,0 +1,41 @@
+// What enters the scheduler from outside, and what leaves it for the front.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "scheduler/step_plan.h"
+
+namespace braid {
+
+struct SequenceArrival {
+  SequenceId id = 0;
+  std::vector<int32_t> prompt;
+  int max_tokens = 1;
+  int min_tokens = 0;                    // stop ids do not end it before; ranks mask them
+  std::vector<int32_t> stop_token_ids;   // end-of-sequence ids included unless ignored
+  int priority = 0;                      // lower runs first (Policy::kPriority)
+  int64_t arrival_ns = 0;
+  int64_t deadline_ns = 0;               // 0: none
+};
+struct SequenceCancel {
+  SequenceId id = 0;
+};
+// What steps have been measured to cost: one of n tokens takes as long as fixed_tokens + n times one more token.
+struct StepCost {
+  double fixed_tokens = 0;
+};
+using SchedulerEvent = std::variant<SequenceArrival, SequenceCancel, StepCost>;
+
+enum class EndReason { kStop, kLength, kCancelled, kDeadline, kFailed };
+
+// What a commit gave one sequence.
+struct Committed {
+  SequenceId id = 0;
+  int32_t token = -1;        // -1 with kFailed, kCancelled and kDeadline
+  bool ended = false;
+  EndReason reason = EndReason::kStop;
+};
+
+}  // namespace braid

@@ -1,0 +1,185 @@
+#include "scheduler/testing/fake_ranks.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace braid {
+namespace {
+
+uint64_t Mix(uint64_t a, uint64_t b) {
+  uint64_t x = a * 0x9e3779b97f4a7c15u + b + 0x7f4a7c159e3779b9u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+uint64_t FakeModel::CacheValue(int32_t token, int32_t position) {
+  return Mix(static_cast<uint64_t>(position), static_cast<uint64_t>(token));
+}
+
+uint64_t FakeModel::NextState(uint64_t state, int32_t token) { return Mix(state, static_cast<uint64_t>(token)); }
+
+int32_t FakeModel::Draw(SequenceId id, int32_t length, uint64_t cache_sum, uint64_t state) const {
+  const uint64_t logits = Mix(Mix(cache_sum, state), static_cast<uint64_t>(length));
+  if (static_cast<int>(Mix(logits, id) % 1000) < failures_in_1000) return -1;
+  return static_cast<int32_t>(logits % static_cast<uint64_t>(vocab_size));
+}
+
+std::vector<int32_t> RunAlone(const FakeModel& model, const SchedulerLimits& limits, const SequenceArrival& arrival,
+                              EndReason* reason) {
+  std::vector<int32_t> output;
+  uint64_t sum = 0, state = 0;
+  int32_t length = 0;
+  const auto take_in = [&](int32_t token) {
+    if (limits.num_blocks > 0) sum += FakeModel::CacheValue(token, length);
+    if (limits.num_state_slots > 0) state = FakeModel::NextState(state, token);
+    ++length;
+  };
+  for (const int32_t token : arrival.prompt) take_in(token);
+  const auto& stops = arrival.stop_token_ids;
+  while (true) {
+    const int32_t token = model.Draw(arrival.id, length, sum, state);
+    output.push_back(token);
+    const int num_output = static_cast<int>(output.size());
+    if (token < 0) {
+      *reason = EndReason::kFailed;
+      return output;
+    }
+    if (num_output >= arrival.min_tokens && std::find(stops.begin(), stops.end(), token) != stops.end()) {
+      *reason = EndReason::kStop;
+      return output;
+    }
+    if (num_output == arrival.max_tokens || length + 1 == limits.max_model_len) {
+      *reason = EndReason::kLength;
+      return output;
+    }
+    take_in(token);
+  }
+}
+
+FakeRanks::FakeRanks(const FakeModel& model, const SchedulerConfig& config, const SchedulerLimits& limits, int num_rows)
+    : model_(model),
+      config_(config),
+      limits_(limits),
+      rows_(num_rows),
+      block_owner_(limits.num_blocks, -1),
+      cache_(static_cast<size_t>(limits.num_blocks) * config.block_size),
+      states_(limits.num_state_slots) {}
+
+void FakeRanks::Expect(bool holds, const char* what, uint64_t subject) {
+  if (!holds && breach_.empty()) breach_ = absl::StrCat(what, " (", subject, ", epoch ", last_epoch_, ")");
+}
+
+void FakeRanks::Launch(const StepPlan& plan) {
+  Expect(plan.epoch == last_epoch_ + 1, "epochs rise by one", plan.epoch);
+  last_epoch_ = plan.epoch;
+  for (const int32_t row : plan.released_rows) Release(row);
+  for (const RowAdmission& admission : plan.admitted) Admit(admission);
+  for (const RowBlocks& added : plan.new_blocks) AddBlocks(added);
+  if (!breach_.empty()) return;
+  CheckOrderAndBudget(plan);
+  Launched launched;
+  launched.result.epoch = plan.epoch;
+  launched.named.resize(rows_.size());
+  for (const SequenceStep& step : plan.steps) {
+    Compute(step, &launched);
+    if (!breach_.empty()) return;
+  }
+  in_flight_.push_back(std::move(launched));
+}
+
+StepResult FakeRanks::Finish() {
+  StepResult result = std::move(in_flight_.front().result);
+  in_flight_.pop_front();
+  return result;
+}
+
+void FakeRanks::Release(int32_t index) {
+  Row& row = rows_.at(index);
+  Expect(row.live, "a released row is live", index);
+  for (const Launched& launched : in_flight_) {
+    Expect(!launched.named[index], "no launched step names a released row", index);
+  }
+  for (const int32_t block : row.blocks) block_owner_[block] = -1;
+  blocks_held_ -= static_cast<int>(row.blocks.size());
+  if (row.state_slot >= 0) states_[row.state_slot].row = -1;
+  row = Row();
+}
+
+void FakeRanks::Admit(const RowAdmission& admission) {
+  Row& row = rows_.at(admission.row);
+  Expect(!row.live, "an admitted row is free", admission.row);
+  Expect((admission.state_slot >= 0) == (limits_.num_state_slots > 0), "a slot where there is state", admission.id);
+  row.live = true;
+  row.id = admission.id;
+  row.state_slot = admission.state_slot;
+  row.tokens = admission.tokens;
+  row.admitted_tokens = static_cast<int32_t>(admission.tokens.size());
+  if (row.state_slot < 0) return;
+  State& state = states_.at(row.state_slot);
+  Expect(state.row < 0, "a state slot has one owner", row.state_slot);
+  state = {.row = admission.row};
+}
+
+void FakeRanks::AddBlocks(const RowBlocks& added) {
+  Row& row = rows_.at(added.row);
+  Expect(row.live, "blocks go to a live row", added.row);
+  for (const int32_t block : added.blocks) {
+    Expect(block_owner_.at(block) < 0, "a block has one owner", block);
+    block_owner_[block] = added.row;
+    row.blocks.push_back(block);
+    ++blocks_held_;
+  }
+}
+
+void FakeRanks::CheckOrderAndBudget(const StepPlan& plan) {
+  int num_prompts = 0;
+  for (const SequenceStep& step : plan.steps) {
+    const bool decodes = step.start >= rows_.at(step.row).admitted_tokens;
+    num_prompts += !decodes;
+    Expect(!decodes || num_prompts == 0, "decodes come first", step.id);
+  }
+  const bool whole_prompt = config_.chunked_prefill == ChunkedPrefill::kOff && num_prompts == 1;
+  Expect(plan.num_tokens() <= config_.max_tokens_per_step || whole_prompt, "the budget is kept", plan.num_tokens());
+}
+
+uint64_t& FakeRanks::CacheAt(const Row& row, int32_t position) {
+  const size_t block = row.blocks.at(position / config_.block_size);
+  return cache_[block * config_.block_size + position % config_.block_size];
+}
+
+void FakeRanks::Compute(const SequenceStep& step, Launched* launched) {
+  Row& row = rows_.at(step.row);
+  Expect(row.live && row.id == step.id, "a step names a live row and its sequence", step.id);
+  Expect(!launched->named[step.row], "a row has one step", step.id);
+  Expect(step.num_tokens > 0, "a step has tokens", step.id);
+  Expect(step.start == row.num_computed, "positions are computed once, in order", step.id);
+  const int32_t end = step.start + step.num_tokens;
+  Expect(end <= static_cast<int32_t>(row.tokens.size()), "every token is known on the device", step.id);
+  Expect(end <= limits_.max_model_len, "positions lie in the context", step.id);
+  const bool keeps_kv = limits_.num_blocks > 0;
+  Expect(!keeps_kv || end <= static_cast<int32_t>(row.blocks.size()) * config_.block_size,
+         "every position has its block", step.id);
+  Expect(step.samples == (end >= row.admitted_tokens), "the last known token samples", step.id);
+  if (!breach_.empty()) return;
+
+  launched->named[step.row] = true;
+  tokens_computed_ += step.num_tokens;
+  row.num_computed = end;
+  State none, &state = row.state_slot >= 0 ? states_[row.state_slot] : none;
+  for (int32_t position = step.start; position < end; ++position) {
+    if (keeps_kv) CacheAt(row, position) = FakeModel::CacheValue(row.tokens[position], position);
+    if (row.state_slot >= 0) state.value = FakeModel::NextState(state.value, row.tokens[position]);
+  }
+  if (!step.samples) return;
+  uint64_t sum = 0;
+  for (int32_t position = 0; keeps_kv && position < end; ++position) sum += CacheAt(row, position);
+  row.tokens.push_back(model_.Draw(row.id, end, sum, state.value));
+  launched->result.results.push_back({.row = step.row, .id = row.id, .token = row.tokens.back()});
+}
+
+}  // namespace braid
