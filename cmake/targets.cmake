@@ -3,7 +3,9 @@
 add_library(braid_flags INTERFACE)
 target_compile_features(braid_flags INTERFACE cxx_std_20)
 target_include_directories(braid_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(braid_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-psabi -ffp-contract=off)
+target_compile_options(braid_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-psabi
+  -Wno-maybe-uninitialized  # GCC 12 sees ghosts in absl::InlinedVector at -O3
+  -ffp-contract=off)
 if(BRAID_SANITIZE)
   target_compile_options(braid_flags INTERFACE -fsanitize=${BRAID_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(braid_flags INTERFACE -fsanitize=${BRAID_SANITIZE})

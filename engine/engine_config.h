@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "scheduler/scheduler_config.h"
@@ -20,7 +21,7 @@ struct EngineConfig {
   int max_model_len = 0;           // context in tokens; 0: the model's own
   int state_grid = 32;             // tokens between two SSM states; block_size must be a multiple
   int max_queue = 0;               // requests waiting; 0: 4 x max_sequences
-  int64_t max_queued_tokens = 0;   // prompt tokens waiting; 0: no limit of its own
+  std::vector<int32_t> eos_token_ids;  // beside the checkpoint's own (the tokenizer's)
   SchedulerConfig scheduler;
 
   // InvalidArgument naming the flag that is wrong.

@@ -50,14 +50,13 @@ TensorView TensorView::Columns(int64_t begin, int64_t count) const {
 
 Bytes::Bytes(size_t size) : size_(size) {
   if (size == 0) return;
-  // Room to spare, so that the first byte can lie on a huge page's border when the buffer is a large one.
   const size_t mapped = (size + 4095) / 4096 * 4096;
   void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) throw std::bad_alloc();
   if (size >= kHugePage) madvise(data, mapped, MADV_HUGEPAGE);
-  data_ = {static_cast<std::byte*>(data), Unmap{mapped}};
+  data_ = {static_cast<std::byte*>(data), UnmapBytes{mapped}};
 }
 
-void Bytes::Unmap::operator()(std::byte* data) const { munmap(data, mapped); }
+void UnmapBytes::operator()(std::byte* data) const { munmap(data, mapped); }
 
 }  // namespace braid

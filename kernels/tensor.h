@@ -51,6 +51,12 @@ struct TensorView {
   TensorView Columns(int64_t begin, int64_t count) const;
 };
 
+// Gives mapped memory back to the system.
+struct UnmapBytes {
+  size_t mapped = 0;
+  void operator()(std::byte* data) const;
+};
+
 // Owns zeroed bytes, aligned to a cache line, on huge pages where the kernel grants them.
 class Bytes {
  public:
@@ -64,11 +70,7 @@ class Bytes {
   size_t size() const { return size_; }
 
  private:
-  struct Unmap {
-    size_t mapped = 0;
-    void operator()(std::byte* data) const;
-  };
-  std::unique_ptr<std::byte, Unmap> data_;
+  std::unique_ptr<std::byte, UnmapBytes> data_;
   size_t size_ = 0;
 };
 

@@ -1,0 +1,44 @@
+#include "engine/batch_builder.h"
+
+#include "kernels/base/errors.h"
+
+namespace braid {
+
+void BatchBuilder::Build(const StepPlan& plan, int state_grid, const WantsPromptLogits& wants_prompt_logits,
+                         SequenceTable* table) {
+  ids_.clear();
+  positions_.clear();
+  logit_row_indices_.clear();
+  spans_.clear();
+  logit_rows_.clear();
+  for (const SequenceStep& step : plan.steps) {
+    SequenceRow& row = table->row(step.row);
+    const bool in_prompt = step.start + 1 < row.prompt_tokens;
+    Add(step, state_grid, in_prompt && wants_prompt_logits(step.id), &row);
+  }
+}
+
+void BatchBuilder::Add(const SequenceStep& step, int state_grid, bool all_logits, SequenceRow* row) {
+  const int32_t end = step.start + step.num_tokens;
+  CHECK_LE(end, static_cast<int32_t>(row->tokens.size())) << "sequence " << step.id;
+  SequenceSpan span{.first_row = static_cast<int32_t>(ids_.size()),
+                    .num_tokens = step.num_tokens,
+                    .start = step.start,
+                    .num_committed = step.num_tokens,
+                    .blocks = row->blocks.data(),
+                    .state_slot = row->state_slot,
+                    .state_position = row->state_position};
+  for (int32_t position = step.start; position < end; ++position) {
+    const bool samples = step.samples && position + 1 == end;
+    if (samples || (all_logits && position + 1 < row->prompt_tokens)) {
+      logit_row_indices_.push_back(static_cast<int32_t>(ids_.size()));
+      logit_rows_.push_back({step.row, step.id, position, samples});
+    }
+    ids_.push_back(row->tokens[position]);
+    positions_.push_back(position);
+  }
+  row->state_position = StatePositionAfter(span, state_grid);
+  spans_.push_back(span);
+}
+
+}  // namespace braid

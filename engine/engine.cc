@@ -1,0 +1,180 @@
+#include "engine/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "engine/engine_loop.h"
+#include "engine/memory_budget.h"
+#include "kernels/base/log.h"
+#include "kernels/base/team.h"
+
+namespace braid {
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const EngineConfig& config) {
+  if (config.backend == "ref") return MakeRefBackend();
+  const int threads = config.threads > 0 ? config.threads : UsableCpus();
+  return MakeCpuBackend(config.cpu_isa, threads, config.pin_threads);
+}
+
+// auto: f16 beside quantized weights, whose own rounding is coarser; f32 beside others, so that nothing is lost.
+absl::StatusOr<DType> KvDType(const std::string& name, const Checkpoint& checkpoint) {
+  if (name == "f32") return DType::kF32;
+  if (name == "f16") return DType::kF16;
+  if (name == "bf16") return DType::kBF16;
+  if (name != "auto") {
+    return absl::InvalidArgumentError(absl::StrCat("--kv-dtype: \"", name, "\" is none of auto, f32, f16, bf16"));
+  }
+  for (const auto& [dtype, bytes] : checkpoint.BytesByType()) {
+    if (BlockOf(dtype).elements > 1 && bytes > 0) return DType::kF16;
+  }
+  return DType::kF32;
+}
+
+std::string LowerName(DType dtype) {
+  std::string name = DTypeName(dtype);
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
+
+// A bar that redraws itself on a terminal; silent elsewhere.
+class LoadBar {
+ public:
+  LoadBar() : on_(isatty(STDERR_FILENO) == 1) {}
+  void Show(int64_t done, int64_t total) {
+    const int percent = total > 0 ? static_cast<int>(100 * done / total) : 100;
+    if (!on_ || percent == shown_) return;
+    shown_ = percent;
+    const std::string bar(percent / 4, '#');
+    absl::FPrintF(stderr, "\rloading weights [%-25s] %3d %%", bar, percent);
+    if (percent >= 100) std::fputs("\r\033[K", stderr);
+    std::fflush(stderr);
+  }
+
+ private:
+  const bool on_;
+  int shown_ = -1;
+};
+
+absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const ModelInfo& model, DType kv_dtype,
+                                     int max_model_len) {
+  RunnerShape shape{.cache = model.cache,
+                    .kv_dtype = kv_dtype,
+                    .block_size = config.scheduler.block_size,
+                    .state_grid = config.state_grid,
+                    .max_tokens_per_step = config.scheduler.max_tokens_per_step,
+                    .max_sequences = config.scheduler.max_sequences};
+  // A prompt that runs whole may be as long as the context.
+  if (config.scheduler.chunked_prefill == ChunkedPrefill::kOff) {
+    shape.max_tokens_per_step = std::max(shape.max_tokens_per_step, max_model_len + config.scheduler.max_sequences);
+  }
+  for (MambaStateLayout& layer : shape.cache.mamba) layer.grid = config.state_grid;
+  const MemoryDemand demand{.block_bytes = KvPool::BlockBytes(shape.cache, kv_dtype, shape.block_size),
+                            .slot_bytes = shape.cache.StateBytesPerSequence(),
+                            .block_size = shape.block_size,
+                            .max_sequences = config.scheduler.max_sequences,
+                            .max_model_len = max_model_len};
+  const int64_t budget = config.memory_bytes > 0 ? config.memory_bytes : AvailableMemory() / 2;
+  ASSIGN_OR_RETURN(const MemorySplit split, SplitMemory(budget, demand));
+  shape.num_blocks = split.num_blocks;
+  shape.num_state_slots = split.num_state_slots;
+  Log(LogLevel::kInfo, "memory split",
+      {{"bytes", BytesString(split.bytes)},
+       {"kv_blocks", split.num_blocks},
+       {"block_bytes", demand.block_bytes},
+       {"state_slots", split.num_state_slots},
+       {"slot_bytes", demand.slot_bytes}});
+  return shape;
+}
+
+std::vector<int32_t> Union(std::vector<int32_t> a, const std::vector<int32_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  std::sort(a.begin(), a.end());
+  a.erase(std::unique(a.begin(), a.end()), a.end());
+  return a;
+}
+
+EngineInfo InfoOf(const ModelInfo& model, const EngineConfig& config, const RunnerShape& shape, int max_model_len,
+                  const std::string& backend) {
+  EngineInfo info{.vocab_size = model.vocab_size,
+                  .max_model_len = max_model_len,
+                  .eos_token_ids = Union(model.eos_token_ids, config.eos_token_ids),
+                  .block_size = shape.block_size,
+                  .num_blocks = shape.num_blocks,
+                  .num_state_slots = shape.num_state_slots,
+                  .state_bytes_per_sequence = shape.cache.StateBytesPerSequence(),
+                  .kv_dtype = LowerName(shape.kv_dtype)};
+  info.fingerprint =
+      absl::StrCat("braid-", kVersion, "-", backend, "-kv_", info.kv_dtype, "-grid_", config.state_grid);
+  return info;
+}
+
+}  // namespace
+
+absl::Status EngineConfig::Validate() const {
+  const SchedulerConfig& s = scheduler;
+  const auto wrong = [](auto... words) { return absl::InvalidArgumentError(absl::StrCat(words...)); };
+  if (backend != "cpu" && backend != "ref") return wrong("--backend: \"", backend, "\" is none of cpu, ref");
+  if (threads < 0 || threads > 1024) return wrong("--threads: ", threads, " is not in 0..1024");
+  if (memory_bytes < 0) return wrong("--memory: ", memory_bytes, " is below 0");
+  if (max_model_len < 0) return wrong("--max-model-len: ", max_model_len, " is below 0");
+  if (max_queue < 0) return wrong("--max-queue: ", max_queue, " is below 0");
+  if (state_grid < 1 || state_grid > 1024) return wrong("--state-grid: ", state_grid, " is not in 1..1024");
+  if (s.max_sequences < 1 || s.max_sequences > 65536) {
+    return wrong("--max-sequences: ", s.max_sequences, " is not in 1..65536");
+  }
+  if (s.max_tokens_per_step < 1 || s.max_tokens_per_step > 1 << 20) {
+    return wrong("--max-tokens-per-step: ", s.max_tokens_per_step, " is not in 1..1048576");
+  }
+  if (s.block_size < 16 || s.block_size > 4096 || s.block_size % 16 != 0) {
+    return wrong("--block-size: ", s.block_size, " is not a multiple of 16 in 16..4096");
+  }
+  if (s.block_size % state_grid != 0) {
+    return wrong("--block-size: ", s.block_size, " is not a multiple of --state-grid (", state_grid, ")");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const EngineConfig& config, const Checkpoint& checkpoint,
+                                                      const Clock* clock) {
+  RETURN_IF_ERROR(config.Validate());
+  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(config));
+  ASSIGN_OR_RETURN(const DType kv_dtype, KvDType(config.kv_dtype, checkpoint));
+  const double start = clock->NowSeconds();
+  LoadBar bar;
+  ASSIGN_OR_RETURN(std::unique_ptr<Model> model, LoadModel(checkpoint, *backend, [&](int64_t done, int64_t total) {
+                     bar.Show(done, total);
+                   }));
+  const std::vector<std::string> unread = checkpoint.Unread();
+  Log(LogLevel::kInfo, "weights loaded",
+      {{"seconds", clock->NowSeconds() - start},
+       {"bytes", BytesString(model->weight_bytes())},
+       {"backend", backend->Name()},
+       {"unread_tensors", unread.size()},
+       {"first_unread", unread.empty() ? "" : unread.front()}});
+  const int context = model->info().max_model_len;
+  const int max_model_len = config.max_model_len > 0 ? std::min(config.max_model_len, context) : context;
+  ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, model->info(), kv_dtype, max_model_len));
+  EngineInfo info = InfoOf(model->info(), config, shape, max_model_len, backend->Name());
+  EngineConfig run = config;
+  run.scheduler.state_grid = config.state_grid;
+  return std::unique_ptr<Engine>(new Engine(std::make_unique<EngineLoop>(
+      run, std::move(info), std::move(backend), std::move(model), shape, clock)));
+}
+
+Engine::Engine(std::unique_ptr<EngineLoop> loop) : loop_(std::move(loop)) {}
+Engine::~Engine() = default;
+const EngineInfo& Engine::info() const { return loop_->info(); }
+absl::StatusOr<RequestHandle> Engine::Submit(GenerateRequest request) { return loop_->Submit(std::move(request)); }
+void Engine::Cancel(RequestHandle handle) { loop_->Cancel(handle); }
+void Engine::CancelChoice(RequestHandle handle, int index) { loop_->CancelChoice(handle, index); }
+void Engine::BeginDrain() { loop_->BeginDrain(); }
+void Engine::AbortAll(absl::Status why) { loop_->AbortAll(std::move(why)); }
+int Engine::InFlight() const { return loop_->InFlight(); }
+EngineStats Engine::Stats() const { return loop_->Stats(); }
+
+}  // namespace braid

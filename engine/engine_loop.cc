@@ -1,0 +1,278 @@
+#include "engine/engine_loop.h"
+
+#include <algorithm>
+
+#include "kernels/base/log.h"
+
+namespace braid {
+namespace {
+
+constexpr size_t kInboxCapacity = 1 << 20;
+constexpr int kMaxChoices = 128;
+// How long the loop may sleep while sequences wait for something other than a message: their deadlines.
+constexpr std::chrono::milliseconds kDeadlinePoll{20};
+
+SchedulerLimits LimitsOf(const RunnerShape& shape, const EngineInfo& info) {
+  return {.num_blocks = shape.num_blocks,
+          .num_state_slots = shape.num_state_slots,
+          .max_model_len = info.max_model_len};
+}
+
+FinishReason FinishOf(EndReason reason) {
+  switch (reason) {
+    case EndReason::kStop: return FinishReason::kStop;
+    case EndReason::kLength: return FinishReason::kLength;
+    case EndReason::kCancelled:
+    case EndReason::kDeadline: return FinishReason::kAbort;
+    case EndReason::kFailed: return FinishReason::kError;
+  }
+  CHECK(false) << static_cast<int>(reason);
+}
+
+}  // namespace
+
+EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
+                       std::unique_ptr<Model> model, const RunnerShape& shape, const Clock* clock)
+    : config_(config),
+      info_(std::move(info)),
+      clock_(clock),
+      backend_(std::move(backend)),
+      model_(std::move(model)),
+      scheduler_(config.scheduler, LimitsOf(shape, info_)),
+      runner_(*model_, *backend_, shape),
+      spec_of_([this](SequenceId id) -> const SamplingSpec* {
+        const auto found = sequences_.find(id);
+        return found == sequences_.end() ? nullptr : &found->second.spec;
+      }),
+      inbox_(kInboxCapacity) {
+  ShowStats(false);
+  thread_ = std::thread([this] { Run(); });
+}
+
+EngineLoop::~EngineLoop() {
+  inbox_.Close();
+  thread_.join();
+}
+
+absl::Status EngineLoop::CheckRequest(const GenerateRequest& request) const {
+  if (request.prompt.empty()) return absl::InvalidArgumentError("prompt: has no tokens");
+  for (int32_t id : request.prompt) {
+    if (id >= 0 && id < info_.vocab_size) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("prompt: token id ", id, " is not in 0..", info_.vocab_size - 1));
+  }
+  if (request.n < 1 || request.n > kMaxChoices) {
+    return absl::InvalidArgumentError(absl::StrCat("n: ", request.n, " is not in 1..", kMaxChoices));
+  }
+  if (request.max_tokens < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("max_tokens: ", request.max_tokens, " is below 1"));
+  }
+  if (request.min_tokens < 0 || request.min_tokens > request.max_tokens) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("min_tokens: ", request.min_tokens, " is not in 0..max_tokens (", request.max_tokens, ")"));
+  }
+  RETURN_IF_ERROR(request.sampling.Validate(info_.vocab_size));
+  return scheduler_.CanEverRun(static_cast<int64_t>(request.prompt.size()), request.max_tokens);
+}
+
+absl::StatusOr<RequestHandle> EngineLoop::Submit(GenerateRequest request) {
+  RETURN_IF_ERROR(CheckRequest(request));
+  if (draining_) return absl::UnavailableError("the server is draining");
+  const int limit = config_.max_queue > 0 ? config_.max_queue : 4 * config_.scheduler.max_sequences;
+  const int n = request.n;
+  if (queued_.load() + n > limit) {
+    return absl::UnavailableError(absl::StrCat("the queue is full: ", limit, " sequences are waiting"));
+  }
+  queued_ += n;
+  inbox_sequences_ += n;
+  ++in_flight_;
+  const RequestHandle handle = next_handle_++;
+  if (inbox_.Put(SubmitMessage{handle, std::move(request)}) == PutResult::kPut) return handle;
+  queued_ -= n;
+  inbox_sequences_ -= n;
+  --in_flight_;
+  return absl::UnavailableError("the engine is stopping");
+}
+
+EngineStats EngineLoop::Stats() const {
+  std::lock_guard lock(stats_mutex_);
+  return shown_;
+}
+
+void EngineLoop::Run() {
+  while (!inbox_.closed()) Step();
+}
+
+// What design and README call the step loop. The CPU waits for each step's tokens before it plans the next (depth 0).
+void EngineLoop::Step() {
+  Publish(scheduler_.Apply(TakeInbox(), clock_->NowNs()), {});
+  const StepPlan plan = scheduler_.Plan();
+  queued_ = inbox_sequences_ + scheduler_.Stats().waiting;
+  if (plan.empty()) {
+    ShowStats(false);
+    if (scheduler_.HasWork()) return inbox_.WaitFor(kDeadlinePoll);
+    return inbox_.Wait();
+  }
+  ShowStats(true);
+  const int64_t start_ns = clock_->NowNs();
+  runner_.Forward(plan, spec_of_);
+  std::vector<RowOutput> outputs = runner_.Sample(spec_of_);
+  CountStep(plan);
+  step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(clock_->NowNs() - start_ns));
+  const StepResult result = ResultOf(plan.epoch, outputs);
+  Publish(scheduler_.Commit(result), outputs);
+}
+
+std::vector<SchedulerEvent> EngineLoop::TakeInbox() {
+  std::vector<SchedulerEvent> events = {step_cost_.cost()};
+  for (Message& message : inbox_.TakeAll()) {
+    std::visit([&](auto& m) { Take(std::move(m), &events); }, message);
+  }
+  return events;
+}
+
+void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events) {
+  GenerateRequest& request = message.request;
+  inbox_sequences_ -= request.n;
+  std::vector<int32_t> end_ids = request.stop_token_ids;
+  if (!request.ignore_eos) {
+    end_ids.insert(end_ids.end(), info_.eos_token_ids.begin(), info_.eos_token_ids.end());
+  }
+  LiveRequest live{.request = {}, .sequences = {}, .unfinished = request.n};
+  for (int index = 0; index < request.n; ++index) {
+    const SequenceId id = next_sequence_++;
+    live.sequences.push_back(id);
+    LiveSequence& sequence = sequences_[id];
+    sequence = {.request = message.handle,
+                .index = index,
+                .spec = {.params = request.sampling,
+                         .stream = static_cast<uint32_t>(index),
+                         .min_tokens = request.min_tokens,
+                         .end_ids = end_ids,
+                         .prompt_logprobs = request.echo_logprobs}};
+    if (request.echo_logprobs) sequence.prompt_logprobs.resize(request.prompt.size() - 1);
+    events->push_back(SequenceArrival{.id = id,
+                                      .prompt = request.prompt,
+                                      .max_tokens = request.max_tokens,
+                                      .min_tokens = request.min_tokens,
+                                      .stop_token_ids = end_ids,
+                                      .priority = request.priority,
+                                      .arrival_ns = request.arrival_ns,
+                                      .deadline_ns = request.deadline_ns});
+  }
+  live.request = std::move(request);
+  requests_.emplace(message.handle, std::move(live));
+}
+
+void EngineLoop::Take(const CancelMessage& message, std::vector<SchedulerEvent>* events) {
+  const auto found = requests_.find(message.handle);
+  if (found == requests_.end()) return;
+  const std::vector<SequenceId> sequences = found->second.sequences;
+  for (int index = 0; index < static_cast<int>(sequences.size()); ++index) {
+    if (message.index != kAllChoices && message.index != index) continue;
+    if (!sequences_.contains(sequences[index])) continue;
+    events->push_back(SequenceCancel{sequences[index]});
+    if (message.index == index) End(sequences[index]);
+  }
+}
+
+void EngineLoop::Take(const AbortMessage& message, std::vector<SchedulerEvent>* events) {
+  abort_reason_ = message.why;
+  for (const auto& [id, sequence] : sequences_) events->push_back(SequenceCancel{id});
+}
+
+// Splits the rows' outputs: tokens for the scheduler, logprobs of the prompt for their sequences.
+StepResult EngineLoop::ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs) {
+  StepResult result{.epoch = epoch, .results = {}};
+  for (RowOutput& output : outputs) {
+    if (output.where.samples) {
+      result.results.push_back({output.where.row, output.where.id, output.sampled.token});
+      continue;
+    }
+    const auto found = sequences_.find(output.where.id);
+    if (found == sequences_.end() || found->second.prompt_logprobs.empty()) continue;
+    found->second.prompt_logprobs[output.where.position] = {output.sampled.logprob, std::move(output.sampled.top)};
+  }
+  return result;
+}
+
+void EngineLoop::Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs) {
+  std::unordered_map<SequenceId, const RowOutput*> sampled;
+  for (const RowOutput& output : outputs) {
+    if (output.where.samples) sampled.emplace(output.where.id, &output);
+  }
+  for (const Committed& one : committed) {
+    const auto found = sampled.find(one.id);
+    Tell(one, found == sampled.end() ? nullptr : found->second);
+  }
+}
+
+// Sends the sequence's event to its request and forgets the sequence if it has ended.
+void EngineLoop::Tell(const Committed& committed, const RowOutput* output) {
+  const auto found = sequences_.find(committed.id);
+  if (found == sequences_.end()) return;  // a choice that its caller has left
+  LiveSequence& sequence = found->second;
+  const SequenceInfo info = scheduler_.Info(committed.id);
+  TokenEvent event{.index = sequence.index,
+                   .scheduled_ns = info.first_scheduled_ns,
+                   .emitted_ns = clock_->NowNs(),
+                   .num_preemptions = info.num_preemptions};
+  if (committed.token >= 0) {
+    ++totals_.generated_tokens;
+    event.tokens.push_back(committed.token);
+    if (sequence.spec.params.logprobs >= 0 && output != nullptr) {
+      event.logprobs.push_back({output->sampled.logprob, output->sampled.top});
+    }
+    event.prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
+  }
+  if (committed.ended) {
+    event.finish = FinishOf(committed.reason);
+    if (committed.reason == EndReason::kStop) event.stop_token = committed.token;
+    if (committed.reason == EndReason::kCancelled) event.error = abort_reason_;
+    if (committed.reason == EndReason::kDeadline) event.error = absl::DeadlineExceededError("the deadline has passed");
+    if (committed.reason == EndReason::kFailed) {
+      event.error = absl::InternalError("numerical_error: the logits of this sequence are not finite");
+      Log(LogLevel::kError, "logits are not finite", {{"request", requests_.at(sequence.request).request.id}});
+    }
+  }
+  requests_.at(sequence.request).request.on_event(std::move(event));
+  if (committed.ended) End(committed.id);
+}
+
+void EngineLoop::End(SequenceId id) {
+  const auto sequence = sequences_.find(id);
+  const auto request = requests_.find(sequence->second.request);
+  sequences_.erase(sequence);
+  if (--request->second.unfinished > 0) return;
+  requests_.erase(request);
+  --in_flight_;
+}
+
+void EngineLoop::CountStep(const StepPlan& plan) {
+  const int tokens = plan.num_tokens();
+  ++totals_.steps;
+  totals_.step_tokens_sum += tokens;
+  for (size_t i = 0; i < std::size(EngineStats::kStepTokenBounds); ++i) {
+    if (tokens <= EngineStats::kStepTokenBounds[i]) ++totals_.step_tokens_at_most[i];
+  }
+  for (const SequenceStep& step : plan.steps) {
+    if (step.num_tokens > 1 || !step.samples) totals_.prompt_tokens_computed += step.num_tokens;
+  }
+  totals_.last_step_end_ns = clock_->NowNs();
+}
+
+void EngineLoop::ShowStats(bool busy) {
+  const SchedulerStats now = scheduler_.Stats();
+  totals_.running = now.running;
+  totals_.waiting = now.waiting;
+  totals_.blocks_used = now.blocks_used;
+  totals_.blocks_total = now.blocks_total;
+  totals_.state_slots_used = now.state_slots_used;
+  totals_.state_slots_total = now.state_slots_total;
+  totals_.preemptions = now.preemptions;
+  totals_.busy = busy;
+  std::lock_guard lock(stats_mutex_);
+  shown_ = totals_;
+}
+
+}  // namespace braid

@@ -1,0 +1,109 @@
+// The engine's inside: requests and their sequences on one side, scheduler and runner on the other, one step after
+// another. Thread: Run is the engine thread; what is marked "any" may be called from elsewhere.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/model_runner.h"
+#include "engine/step_cost_model.h"
+#include "kernels/base/queue.h"
+#include "scheduler/scheduler.h"
+
+namespace braid {
+
+class EngineLoop {
+ public:
+  EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
+             std::unique_ptr<Model> model, const RunnerShape& shape, const Clock* clock);
+  ~EngineLoop();
+
+  // Thread: any.
+  const EngineInfo& info() const { return info_; }
+  absl::StatusOr<RequestHandle> Submit(GenerateRequest request);
+  void Cancel(RequestHandle handle) { inbox_.Put(CancelMessage{handle, kAllChoices}); }
+  void CancelChoice(RequestHandle handle, int index) { inbox_.Put(CancelMessage{handle, index}); }
+  void BeginDrain() { draining_ = true; }
+  void AbortAll(absl::Status why) { inbox_.Put(AbortMessage{std::move(why)}); }
+  int InFlight() const { return in_flight_; }
+  EngineStats Stats() const;
+
+ private:
+  static constexpr int kAllChoices = -1;
+
+  struct SubmitMessage {
+    RequestHandle handle;
+    GenerateRequest request;
+  };
+  struct CancelMessage {
+    RequestHandle handle;
+    int index;  // kAllChoices, or one choice which then ends without an event
+  };
+  struct AbortMessage {
+    absl::Status why;
+  };
+  using Message = std::variant<SubmitMessage, CancelMessage, AbortMessage>;
+
+  // One of a request's n sequences.
+  struct LiveSequence {
+    RequestHandle request = 0;
+    int index = 0;
+    SamplingSpec spec;
+    std::vector<TokenLogprobs> prompt_logprobs;  // of prompt positions 1.., while not yet told
+  };
+  struct LiveRequest {
+    GenerateRequest request;
+    std::vector<SequenceId> sequences;  // by index
+    int unfinished = 0;
+  };
+
+  void Run();
+  void Step();
+  std::vector<SchedulerEvent> TakeInbox();
+  void Take(SubmitMessage message, std::vector<SchedulerEvent>* events);
+  void Take(const CancelMessage& message, std::vector<SchedulerEvent>* events);
+  void Take(const AbortMessage& message, std::vector<SchedulerEvent>* events);
+  StepResult ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs);
+  void Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs);
+  void Tell(const Committed& committed, const RowOutput* output);
+  void End(SequenceId id);
+  absl::Status CheckRequest(const GenerateRequest& request) const;
+  void CountStep(const StepPlan& plan);
+  void ShowStats(bool busy);
+
+  const EngineConfig config_;
+  const EngineInfo info_;
+  const Clock* const clock_;
+  const std::unique_ptr<Backend> backend_;
+  const std::unique_ptr<Model> model_;
+  Scheduler scheduler_;
+  ModelRunner runner_;
+  const SpecOf spec_of_;
+
+  BoundedQueue<Message> inbox_;
+  std::atomic<RequestHandle> next_handle_{1};
+  std::atomic<int> in_flight_{0};        // requests
+  std::atomic<int> queued_{0};           // sequences submitted and never scheduled yet, at most
+  std::atomic<int> inbox_sequences_{0};  // of them, those still in the inbox
+  std::atomic<bool> draining_{false};
+
+  // Thread: engine.
+  SequenceId next_sequence_ = 1;
+  std::unordered_map<RequestHandle, LiveRequest> requests_;
+  std::unordered_map<SequenceId, LiveSequence> sequences_;
+  absl::Status abort_reason_ = absl::CancelledError("cancelled by the client");
+  StepCostModel step_cost_;
+  EngineStats totals_;
+
+  mutable std::mutex stats_mutex_;
+  EngineStats shown_;  // guarded by stats_mutex_
+
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace braid

@@ -1,0 +1,26 @@
+// The memory behind block ids: for each attention layer an array of blocks. Pages are committed when first touched.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "models/cache_layout.h"
+
+namespace braid {
+
+class KvPool {
+ public:
+  KvPool(const CacheLayout& layout, DType dtype, int block_size, int num_blocks);
+
+  // One view a layer, in order.
+  std::span<const KvLayer> layers() const { return layers_; }
+
+  // Bytes of one block over all layers.
+  static int64_t BlockBytes(const CacheLayout& layout, DType dtype, int block_size);
+
+ private:
+  Bytes memory_;
+  std::vector<KvLayer> layers_;
+};
+
+}  // namespace braid

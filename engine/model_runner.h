@@ -1,0 +1,64 @@
+// One rank: its weights, pools and mirrored sequences. Runs a plan in two parts, Forward and Sample.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/batch_builder.h"
+#include "engine/kv_pool.h"
+#include "engine/sampling/sampler.h"
+#include "engine/state_pool.h"
+#include "models/model.h"
+
+namespace braid {
+
+// What one logit row gave: a drawn token, or the logprob of the prompt's own next token.
+struct RowOutput {
+  LogitRow where;
+  SampledRow sampled;
+};
+
+struct RunnerShape {
+  CacheLayout cache;           // with grid and drafts filled in
+  DType kv_dtype = DType::kF32;
+  int block_size = 32;
+  int state_grid = 32;
+  int num_blocks = 0;
+  int num_state_slots = 0;
+  int max_tokens_per_step = 0; // rows of a batch at most
+  int max_sequences = 0;
+};
+
+// Thread: the engine's; the backend's team walks with it.
+class ModelRunner {
+ public:
+  ModelRunner(const Model& model, Backend& backend, const RunnerShape& shape);
+
+  // Applies the plan to the mirrored table and runs its tokens through the layers.
+  void Forward(const StepPlan& plan, const SpecOf& spec_of);
+
+  // Computes the wanted logits in slices and draws the tokens, which join their rows in the table.
+  std::vector<RowOutput> Sample(const SpecOf& spec_of);
+
+  // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
+  static size_t ScratchBytes(const Model& model, Backend& backend, const RunnerShape& shape);
+
+ private:
+  void SampleSlice(Ops& op, int64_t begin, int64_t end);
+
+  const Model& model_;
+  Backend& backend_;
+  const RunnerShape shape_;
+  KvPool kv_;
+  StatePool state_;
+  SequenceTable table_;
+  BatchBuilder builder_;
+  Bytes hidden_memory_, logits_memory_;
+  TensorView hidden_;                     // [logit rows at most, hidden]
+  // Of the step under way, one a logit row.
+  std::vector<SampleRow> sample_rows_;
+  std::vector<int32_t> next_tokens_, top_counts_;
+  std::vector<SampledRow> sampled_;
+};
+
+}  // namespace braid

@@ -1,0 +1,28 @@
+// From a step's logit rows to the rows of the sampling operations: each sequence with its own parameters.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "engine/batch_builder.h"
+#include "engine/sampling/sampling_params.h"
+#include "kernels/sample/sample.h"
+
+namespace braid {
+
+// All that the drawing of one sequence's tokens depends on besides its tokens.
+struct SamplingSpec {
+  SamplingParams params;
+  uint32_t stream = 0;               // choice index of the request
+  int min_tokens = 0;
+  std::vector<int32_t> end_ids;      // end-of-sequence and stop ids
+  bool prompt_logprobs = false;
+};
+
+// Answers a live sequence's spec; null when it has ended.
+using SpecOf = std::function<const SamplingSpec*(SequenceId)>;
+
+// One row of `logit_rows` as the sampling operation wants it. Spans borrow from `row` and `spec`.
+SampleRow SampleRowOf(const LogitRow& logit_row, const SequenceRow& row, const SamplingSpec& spec);
+
+}  // namespace braid
