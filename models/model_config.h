@@ -20,10 +20,10 @@ struct RopeConfig {
   RopeKind kind = RopeKind::kDefault;
   bool adjacent_pairs = false;  // rows (2i, 2i+1) rotate together, as GGUF llama files store them; else (i, i + d/2)
   float theta = 10000.0f;
-  float factor = 1.0f;              // linear, llama3
-  float low_freq_factor = 1.0f;     // llama3
-  float high_freq_factor = 4.0f;    // llama3
-  int original_max_position = 0;    // llama3
+  float factor = 1.0f;            // linear, llama3
+  float low_freq_factor = 1.0f;   // llama3
+  float high_freq_factor = 4.0f;  // llama3
+  int original_max_position = 0;  // llama3
   // GGUF llama files carry llama3 scaling as tensor rope_freqs.weight: divisors of the frequencies, one a pair.
   std::vector<float> frequency_divisors;
 };
@@ -72,7 +72,7 @@ struct NemotronHConfig {
   struct Mamba {
     int num_heads = 0, head_dim = 0, state_size = 0, num_groups = 0, conv_kernel = 0;
     bool use_conv_bias = true;
-    bool use_bias = false;  // in_proj and out_proj
+    bool use_bias = false;       // in_proj and out_proj
     float time_step_min = 0.0f;  // clamp after softplus
     float time_step_max = std::numeric_limits<float>::infinity();
     int inner_size() const { return num_heads * head_dim; }

@@ -142,4 +142,10 @@ std::string WriteJson(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string Shown(const Json& value) {
+  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
+  const std::string text = WriteJson(value);
+  return text.size() <= 80 ? text : absl::StrCat(text.substr(0, 80), "...");
+}
+
 }  // namespace braid

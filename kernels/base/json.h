@@ -26,4 +26,7 @@ absl::StatusOr<Json> ParseJson(std::string_view text, const JsonLimits& limits =
 // Writes `value` on one line; ill-formed UTF-8 in strings becomes U+FFFD.
 std::string WriteJson(const Json& value);
 
+// `value` as an error message shows it: on one line, cut to 80 bytes; lists and objects by their kind only.
+std::string Shown(const Json& value);
+
 }  // namespace braid

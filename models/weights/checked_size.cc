@@ -22,7 +22,7 @@ std::optional<uint64_t> ByteSize(DType dtype, const Shape& shape) {
 
 std::string Printable(std::string_view name) {
   constexpr size_t kMaxBytes = 128;
-  std::string out = absl::Utf8SafeCHexEscape(std::string(name.substr(0, kMaxBytes)));
+  std::string out = absl::CHexEscape(std::string(name.substr(0, kMaxBytes)));
   if (name.size() > kMaxBytes) out += "...";
   return out;
 }

@@ -13,7 +13,7 @@ namespace braid {
 // Bytes of `shape` elements, or nullopt when they overflow or the last dimension is not of whole blocks.
 std::optional<uint64_t> ByteSize(DType dtype, const Shape& shape);
 
-// `name` with control bytes and ill-formed UTF-8 escaped, cut to 128 bytes.
+// `name` with everything but printable ASCII escaped, cut to 128 bytes.
 std::string Printable(std::string_view name);
 std::string Quoted(std::string_view name);  // the same between double quotes
 

@@ -47,10 +47,10 @@ class Checkpoint {
   // (always so for a GGUF file). `name` is a plain file name. Open refuses known names over kMaxTextBytes.
   std::string TextFile(std::string_view name) const;
 
-  int64_t TotalBytes() const;                     // of all tensors
-  std::map<DType, int64_t> BytesByType() const;   // for `inspect`
+  int64_t TotalBytes() const;                    // of all tensors
+  std::map<DType, int64_t> BytesByType() const;  // for `inspect`
   size_t num_tensors() const { return tensors_.size(); }
-  std::vector<std::string> TensorNames() const;   // sorted; marks nothing
+  std::vector<std::string> TensorNames() const;  // sorted; marks nothing
 
   // Gives the physical pages of `tensor` back, once it has been packed.
   void ReleasePages(const StoredTensor& tensor) const;
@@ -60,16 +60,17 @@ class Checkpoint {
  private:
   struct Entry {
     StoredTensor tensor;
-    const MappedFile* file;
     mutable std::atomic<bool> read{false};
-    Entry(StoredTensor t, const MappedFile* f) : tensor(std::move(t)), file(f) {}
+    explicit Entry(StoredTensor t) : tensor(std::move(t)) {}
   };
 
   explicit Checkpoint(std::string path) : path_(std::move(path)) {}
   absl::Status OpenFolder();
   absl::Status OpenGguf();
-  absl::Status OpenShards();
+  absl::Status OpenSingle(const std::string& file);
+  absl::Status OpenIndexed(const std::string& index_file);
   absl::Status CheckTextFiles() const;
+  std::string InFolder(std::string_view name) const;
 
   const std::string path_;
   Json config_ = Json::object();

@@ -14,7 +14,7 @@ bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7
 }  // namespace
 
 bool JsonCursor::Fail(std::string_view what) {
-  if (error_.empty()) error_ = absl::StrCat("at byte ", position_, ": ", what);
+  if (error_.empty()) error_ = absl::StrCat("at byte ", position_, ": ", std::string(what));
   return false;
 }
 
@@ -79,7 +79,8 @@ bool JsonCursor::Unsigned(uint64_t* value) {
   if (!Scalar(&word)) return false;
   const bool digits = std::all_of(word.begin(), word.end(), [](char c) { return c >= '0' && c <= '9'; });
   const bool leading_zero = word.size() > 1 && word[0] == '0';
-  if (!digits || leading_zero || !absl::SimpleAtoi(word, value)) return Fail("want an integer from 0 to 2^64 - 1");
+  if (!digits || leading_zero || !absl::SimpleAtoi(std::string(word), value))
+    return Fail("want an integer from 0 to 2^64 - 1");
   return true;
 }
 

@@ -36,7 +36,7 @@ class JsonCursor {
 
  private:
   void SkipSpace();
-  bool Next(char wanted);   // consumes `wanted` if it comes next
+  bool Next(char wanted);  // consumes `wanted` if it comes next
   bool Expect(char wanted);
   bool RawText(std::string_view* quoted);  // with its quotes and escapes
   bool Scalar(std::string_view* word);     // a number or literal as written

@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/errors.h"
 #include "models/weights/regular_file.h"
 
 namespace braid {
@@ -28,6 +29,11 @@ struct MappedRange {
 constexpr int kMaxMappedFiles = 1024;
 MappedRange mapped_ranges[kMaxMappedFiles];
 
+size_t PageSize() {
+  static const size_t size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
 // Enters a range into the table; -1 when the table is full.
 int Enter(std::span<const std::byte> bytes, std::string_view path) {
   for (int slot = 0; slot < kMaxMappedFiles; ++slot) {
@@ -37,7 +43,7 @@ int Enter(std::span<const std::byte> bytes, std::string_view path) {
     std::memcpy(range.name, tail.data(), tail.size());
     range.name[tail.size()] = '\0';
     range.begin = reinterpret_cast<uintptr_t>(bytes.data());
-    range.size = bytes.size();
+    range.size = (bytes.size() + PageSize() - 1) / PageSize() * PageSize();  // the last page is mapped whole
     return slot;
   }
   return -1;
@@ -59,20 +65,12 @@ void Say(const char* text) {
   }
 }
 
-size_t PageSize() {
-  static const size_t size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return size;
-}
-
-size_t page_size_of_handler = 4096;
-
 void OnBusError(int, siginfo_t* info, void*) {
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
   for (const MappedRange& range : mapped_ranges) {
     const uintptr_t begin = range.begin;
     const size_t size = range.size;
-    // The last page is mapped whole.
-    if (size == 0 || address < begin || address - begin >= size + page_size_of_handler) continue;
+    if (address < begin || address - begin >= size) continue;
     Say("error: ");
     Say(range.name);
     Say(": data: was truncated or became unreadable while it was mapped\n");
@@ -87,7 +85,6 @@ void OnBusError(int, siginfo_t* info, void*) {
 void InstallTruncationGuard() {
   static std::once_flag installed;
   std::call_once(installed, [] {
-    page_size_of_handler = PageSize();
     struct sigaction action = {};
     action.sa_sigaction = OnBusError;
     action.sa_flags = SA_SIGINFO;

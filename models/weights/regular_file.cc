@@ -19,8 +19,8 @@ absl::StatusOr<RegularFile> RegularFile::Open(const std::string& path) {
   struct stat facts;
   if (fstat(descriptor, &facts) != 0) return absl::ErrnoToStatus(errno, path);
   if (!S_ISREG(facts.st_mode)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": is ", S_ISDIR(facts.st_mode) ? "a directory" : "no regular file", ", want a regular file"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": is ", S_ISDIR(facts.st_mode) ? "a directory" : "no regular file", ", want a regular file"));
   }
   file.size_ = facts.st_size;
   return file;

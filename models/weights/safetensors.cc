@@ -42,11 +42,11 @@ class HeaderReader {
   HeaderReader(std::string_view header, std::span<const std::byte> data) : cursor_(header), data_(data) {}
 
   bool Read() {
-    return cursor_.Object([&](const std::string& name) {
-      return name == "__metadata__" ? ReadMetadata() : ReadTensor(name);
-    }) && cursor_.End() && CheckCover();
+    return cursor_.Object(
+               [&](const std::string& name) { return name == "__metadata__" ? ReadMetadata() : ReadTensor(name); }) &&
+           cursor_.End() && CheckCover();
   }
-  const std::string& error() const { return error_.empty() ? cursor_.error() : error_; }
+  std::string error() const { return error_.empty() ? absl::StrCat("header: ", cursor_.error()) : error_; }
   SafetensorsFile::Tensors Take() { return std::move(tensors_); }
 
  private:
@@ -120,8 +120,8 @@ class HeaderReader {
     const std::byte* covered = data_.data();
     for (const auto& [bytes, name] : ranges) {
       if (bytes.data() != covered) {
-        return Refuse(*name, absl::StrCat("data_offsets: begins at ", bytes.data() - data_.data(), ", the tensor before ends at ",
-                                          covered - data_.data()));
+        return Refuse(*name, absl::StrCat("data_offsets: begins at ", bytes.data() - data_.data(),
+                                          ", the tensor before ends at ", covered - data_.data()));
       }
       covered += bytes.size();
     }
@@ -129,7 +129,7 @@ class HeaderReader {
     return left == 0 || Refuse("data", absl::StrCat("the last ", left, " bytes belong to no tensor"));
   }
 
-  bool Refuse(std::string_view name, std::string_view what) {
+  bool Refuse(const std::string& name, const std::string& what) {
     if (error_.empty()) error_ = absl::StrCat(Printable(name), ": ", what);
     return false;
   }
