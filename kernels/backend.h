@@ -52,7 +52,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // "cpu avx512_vnni x2": what token bits may depend on.
+  // "ref", "cpu-avx512_vnni": what token bits may depend on.
   virtual std::string Name() const = 0;
 
   // Lays `source` out as this backend's kernels like it. InvalidArgument for a format it has no kernel for, or for

@@ -1,0 +1,114 @@
+#include "kernels/cpu_backend.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_join.h"
+#include "kernels/checks.h"
+#include "kernels/linear/cpu_packed_weight.h"
+
+namespace braid {
+namespace {
+
+bool HasAvx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+bool HasAvx512() {
+  return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+bool HasAvx512Vnni() { return HasAvx512() && __builtin_cpu_supports("avx512vnni"); }
+
+constexpr CpuIsa kIsas[] = {
+    {"avx2", &cpu::avx2::kOps, HasAvx2},
+    {"avx512", &cpu::avx512::kOps, HasAvx512},
+    {"avx512_vnni", &cpu::avx512_vnni::kOps, HasAvx512Vnni},
+};
+
+constexpr int kMaxThreads = 1024;
+
+// One member's operations.
+class CpuOps final : public Ops {
+ public:
+  CpuOps(const cpu::CpuOpTable& table, const Share& share, Scratch scratch)
+      : Ops(scratch), table_(table), share_(share) {}
+
+#define BRAID_FORWARD_ISA_OP(Op)           \
+  void Op(const Op##Args& args) override { \
+    Check(args);                           \
+    table_.Op(args, share_, scratch_);     \
+  }
+  BRAID_FOR_EACH_ISA_OP(BRAID_FORWARD_ISA_OP)
+#undef BRAID_FORWARD_ISA_OP
+
+#define BRAID_FORWARD_PLAIN_OP(Op)         \
+  void Op(const Op##Args& args) override { \
+    Check(args);                           \
+    cpu::Op(args, share_, scratch_);       \
+  }
+  BRAID_FOR_EACH_PLAIN_OP(BRAID_FORWARD_PLAIN_OP)
+#undef BRAID_FORWARD_PLAIN_OP
+
+  void GatherRows(TensorView x, std::span<const int32_t> rows, TensorView y) override {
+    CheckGatherRows(x, rows, y);
+    if (!scratch_.measuring()) cpu::GatherRows(x, rows, y, share_);
+  }
+
+ private:
+  const cpu::CpuOpTable& table_;
+  const Share share_;
+};
+
+const CpuIsa* FindIsa(const std::string& name) {
+  const CpuIsa* found = nullptr;
+  for (const CpuIsa& isa : kIsas) {
+    if (isa.supported() && (name == "auto" || name == isa.name)) found = &isa;
+  }
+  return found;
+}
+
+}  // namespace
+
+std::span<const CpuIsa> AllCpuIsas() { return kIsas; }
+
+std::string CpuBackend::Name() const { return absl::StrCat("cpu-", isa_.name); }
+
+absl::StatusOr<std::unique_ptr<PackedWeight>> CpuBackend::Pack(const WeightSource& source) {
+  return CpuPackedWeight::Pack(source);
+}
+
+void CpuBackend::Run(const std::function<void(Ops&)>& walk) {
+  team_.Run([&](const Share& share) {
+    CpuOps ops(*isa_.ops, share, Scratch(scratch_.data(), scratch_.size()));
+    walk(ops);
+  });
+}
+
+size_t CpuBackend::MeasureScratch(const std::function<void(Ops&)>& walk) {
+  CpuOps ops(*isa_.ops, Share{0, team_.size(), nullptr}, Scratch());
+  walk(ops);
+  return ops.scratch().peak();
+}
+
+void CpuBackend::ReserveScratch(size_t bytes) { scratch_ = Bytes(std::max<size_t>(bytes, 64)); }
+
+std::vector<std::string> CpuIsas() {
+  std::vector<std::string> names;
+  for (const CpuIsa& isa : kIsas) {
+    if (isa.supported()) names.push_back(isa.name);
+  }
+  return names;
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool pin) {
+  if (threads < 1 || threads > kMaxThreads) {
+    return absl::InvalidArgumentError(absl::StrCat("threads is ", threads, "; it must be 1 to ", kMaxThreads));
+  }
+  const CpuIsa* const found = FindIsa(isa);
+  if (found == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("isa is \"", isa, "\"; this machine has: ",
+                                                   absl::StrJoin(CpuIsas(), ", "), CpuIsas().empty() ? "none" : ""));
+  }
+  return std::make_unique<CpuBackend>(*found, threads, pin);
+}
+
+}  // namespace braid

@@ -1,0 +1,66 @@
+#include "kernels/embedding/embedding.h"
+
+#include "kernels/testing/op_test.h"
+
+namespace braid {
+namespace {
+
+using testing::ForEachIsa;
+using testing::MakeCpu;
+using testing::Matrix;
+using testing::PackOrDie;
+using testing::RunWalk;
+using testing::SameBits;
+using testing::StoredWeight;
+
+Matrix Embed(Backend& backend, const WeightSource& source, const std::vector<int32_t>& ids) {
+  const auto table = PackOrDie(backend, source);
+  Matrix y(static_cast<int64_t>(ids.size()), table->cols(), 3);
+  RunWalk(backend, [&](Ops& ops) { ops.Embedding({ids, table.get(), y.view()}); });
+  EXPECT_TRUE(y.gaps_intact());
+  return y;
+}
+
+TEST(Embedding, EqualsRefInEveryFormat) {
+  const std::vector<int32_t> ids = {0, 36, 15, 16, 17, 31, 32, 36, 0};
+  for (DType dtype : testing::kWeightFormats) {
+    SCOPED_TRACE(DTypeName(dtype));
+    const StoredWeight table(dtype, 37, 96, 1);
+    const Matrix wanted = Embed(*MakeRefBackend(), {.parts = {table.part()}}, ids);
+    ForEachIsa([&](const std::string& isa) {
+      for (int threads : {1, 3}) {
+        EXPECT_TRUE(SameBits(Embed(*MakeCpu(isa, threads), {.parts = {table.part()}}, ids), wanted));
+      }
+    });
+  }
+}
+
+TEST(Embedding, FindsRowsInTablesOfSeveralParts) {
+  const StoredWeight a(DType::kQ4_0, 5, 64, 1), b(DType::kF16, 18, 64, 2);
+  const WeightSource source{.parts = {a.part(), b.part()}};
+  const std::vector<int32_t> ids = {4, 5, 22, 0};
+  const Matrix wanted = Embed(*MakeRefBackend(), source, ids);
+  ForEachIsa([&](const std::string& isa) { EXPECT_TRUE(SameBits(Embed(*MakeCpu(isa, 2), source, ids), wanted)); });
+}
+
+TEST(Embedding, NoTokensWriteNothing) {
+  const StoredWeight table(DType::kF32, 3, 7, 1);
+  ForEachIsa([&](const std::string& isa) { Embed(*MakeCpu(isa, 2), {.parts = {table.part()}}, {}); });
+}
+
+TEST(GatherRows, TakesRowsInOrder) {
+  Matrix x = Matrix::Random(6, 33, 1, 2);
+  const std::vector<int32_t> rows = {5, 0, 0, 3};
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(MakeRefBackend());
+  ForEachIsa([&](const std::string& isa) { backends.push_back(MakeCpu(isa, 3)); });
+  for (const auto& backend : backends) {
+    Matrix y(4, 33, 1);
+    RunWalk(*backend, [&](Ops& ops) { ops.GatherRows(x.view(), rows, y.view()); });
+    EXPECT_TRUE(y.gaps_intact());
+    for (int64_t i = 0; i < 4; ++i) EXPECT_TRUE(SameBits(y.row(i), x.row(rows[i]), 33));
+  }
+}
+
+}  // namespace
+}  // namespace braid

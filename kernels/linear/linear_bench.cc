@@ -1,0 +1,82 @@
+// Linear by format, instruction set, threads and shape. Reports GB/s of weights read (one row is bound by it) and
+// GFLOP/s of 2 * tokens * in * out. Weights rotate over copies that together exceed the last-level cache, as the
+// layers of a model do.
+#include <benchmark/benchmark.h>
+
+#include <random>
+
+#include "kernels/cpu_backend.h"
+
+namespace braid {
+namespace {
+
+constexpr int64_t kColdBytes = int64_t{160} << 20;
+
+struct Shape {
+  int64_t in, out;
+};
+
+std::vector<std::byte> RandomWeight(DType dtype, int64_t elements) {
+  std::vector<std::byte> bytes(DTypeBytes(dtype, elements));
+  std::mt19937 random(1);
+  const DTypeBlock block = BlockOf(dtype);
+  for (size_t at = 0; at < bytes.size(); at += block.bytes) {
+    for (int i = 0; i < block.bytes; ++i) bytes[at + i] = static_cast<std::byte>(random());
+    // Every 2-byte word that may be (part of) a float gets a small exponent.
+    if (block.elements == 1) bytes[at + block.bytes - 1] = std::byte{0x3c};
+    if (block.elements > 1) bytes[at + 1] = bytes[at + 3] = std::byte{0x20};
+  }
+  return bytes;
+}
+
+void BM_Linear(benchmark::State& state, DType dtype, std::string isa, int threads, Shape shape, int64_t tokens) {
+  auto made = MakeCpuBackend(isa, threads, true);
+  if (!made.ok()) return state.SkipWithError(std::string(made.status().message()).c_str());
+  Backend& backend = **made;
+  const std::vector<std::byte> bytes = RandomWeight(dtype, shape.in * shape.out);
+  const WeightSource source{.parts = {{dtype, shape.out, shape.in, bytes}}};
+  std::vector<std::unique_ptr<PackedWeight>> weights;
+  for (int64_t size = 0; size < kColdBytes; size += weights.back()->bytes()) weights.push_back(*backend.Pack(source));
+  std::vector<float> x(tokens * shape.in, 0.5f), y(tokens * shape.out);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13) - 6.0f;
+  // All copies in one walk, as a step does it.
+  const auto walk = [&](Ops& ops) {
+    for (const auto& weight : weights) {
+      ops.Linear({TensorView::Of(x.data(), tokens, shape.in), weight.get(), nullptr, Epilogue::kStore,
+                  TensorView::Of(y.data(), tokens, shape.out)});
+    }
+  };
+  if (tokens > 1) weights.resize(1);
+  backend.ReserveScratch(backend.MeasureScratch(walk));
+  for (auto _ : state) backend.Run(walk);
+  const double products = static_cast<double>(state.iterations()) * static_cast<double>(weights.size());
+  state.counters["GB/s"] = benchmark::Counter(products * static_cast<double>(weights[0]->bytes()) * 1e-9,
+                                              benchmark::Counter::kIsRate);
+  state.counters["GFLOP/s"] = benchmark::Counter(
+      products * 2e-9 * static_cast<double>(tokens * shape.in * shape.out), benchmark::Counter::kIsRate);
+}
+
+void RegisterAll() {
+  for (const std::string& isa : CpuIsas()) {
+    for (DType dtype : {DType::kQ4_1, DType::kQ4_0, DType::kQ8_0, DType::kBF16, DType::kF16, DType::kF32}) {
+      for (const Shape shape : {Shape{576, 1536}, Shape{576, 49152}, Shape{2048, 8192}}) {
+        for (const int64_t tokens : {1, 4, 64, 512}) {
+          for (int threads : {1, 2}) {
+            const std::string name = absl::StrCat("BM_Linear/", DTypeName(dtype), "/", isa, "/threads:", threads, "/",
+                                                  shape.in, "x", shape.out, "/tokens:", tokens);
+            benchmark::RegisterBenchmark(name.c_str(), BM_Linear, dtype, isa, threads, shape, tokens)->UseRealTime();
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace braid
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  braid::RegisterAll();
+  benchmark::RunSpecifiedBenchmarks();
+}

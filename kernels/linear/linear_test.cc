@@ -1,0 +1,307 @@
+// Every instruction set against ref. An output's error is bounded from K, the formats and the operands:
+//   f32 sums:          (K + 2) 2^-24 sum_k |x_k w_k|
+//   15-bit activations: sum over blocks of 32 of (max|x| / 32512) sum_k |w_k|, where the weight is of a block format;
+//                      codes times scale and the minimum's term are sums of their own: |w| is scale * code + |min|
+// and carried through the epilogue by its largest slope.
+#include "kernels/linear/linear.h"
+
+#include <algorithm>
+
+#include "kernels/linear/weight_source.h"
+#include "kernels/testing/op_test.h"
+
+namespace braid {
+namespace {
+
+using testing::ForEachIsa;
+using testing::MakeCpu;
+using testing::Matrix;
+using testing::PackOrDie;
+using testing::RunWalk;
+using testing::SameBits;
+using testing::StoredWeight;
+
+struct Shape3 {
+  int64_t tokens, out, in;
+};
+constexpr Shape3 kShapes[] = {{0, 16, 32}, {1, 1, 32},   {1, 16, 32},   {1, 40, 96},  {2, 17, 64},  {3, 33, 32},
+                              {5, 7, 160}, {8, 64, 64},  {9, 48, 1056}, {13, 80, 96}, {37, 31, 64}, {65, 130, 128},
+                              {131, 5, 64}};
+
+// Bounds the error of the product of `x` and one row of `part`.
+double ErrorBound(const WeightPart& part, int64_t row, const float* x) {
+  std::vector<float> w(part.cols);
+  DequantizeRow(part, row, w.data());
+  const bool blocks = IsBlockFormat(part.dtype);
+  // A code's term and a minimum's term may cancel in w: each is at most 16 scales, or 128 of Q8_0.
+  double sum = 0, rounding = 0;
+  for (int64_t begin = 0; begin < part.cols; begin += 32) {
+    const int64_t end = std::min(part.cols, begin + 32);
+    double largest = 0, weights = 0, spread = 0;
+    for (int64_t k = begin; k < end; ++k) {
+      largest = std::max<double>(largest, std::abs(x[k]));
+      weights += std::abs(w[k]);
+      spread = std::max<double>(spread, std::abs(w[k]));
+    }
+    for (int64_t k = begin; k < end; ++k) sum += std::abs(double{x[k]}) * (blocks ? 3 * spread : std::abs(w[k]));
+    if (blocks) rounding += largest / 32512 * weights * 1.001 + largest * 3 * spread * 32 * 0x1p-22;
+  }
+  return rounding + static_cast<double>(part.cols + 2) * 0x1p-24 * sum + 1e-30;
+}
+
+struct Weight {
+  std::vector<StoredWeight> stored;
+  bool pair = false;
+  WeightSource source() const {
+    WeightSource source{.gate_up_pair = pair};
+    for (const StoredWeight& one : stored) source.parts.push_back(one.part());
+    return source;
+  }
+  double Bound(int64_t row, const float* x) const {
+    for (const StoredWeight& one : stored) {
+      if (row < one.part().rows) return ErrorBound(one.part(), row, x);
+      row -= one.part().rows;
+    }
+    return 0;
+  }
+};
+
+struct Case {
+  Weight weight;
+  Matrix x;
+  Epilogue epilogue = Epilogue::kStore;
+  std::vector<float> bias;
+  Matrix y;  // before
+};
+
+Matrix RunLinear(Backend& backend, const Case& c) {
+  Matrix x = c.x, y = c.y;
+  const auto packed = PackOrDie(backend, c.weight.source());
+  RunWalk(backend, [&](Ops& ops) {
+    ops.Linear({x.view(), packed.get(), c.bias.empty() ? nullptr : c.bias.data(), c.epilogue, y.view()});
+  });
+  EXPECT_TRUE(y.gaps_intact());
+  return y;
+}
+
+Case MakeCase(const Weight& weight, int64_t tokens, int64_t in, int64_t out, Epilogue epilogue, bool bias) {
+  Case c{weight, Matrix::Random(tokens, in, 7, 3), epilogue, {}, Matrix::Random(tokens, out, 9, 5)};
+  std::mt19937 random(11);
+  if (bias) c.bias.resize(out);
+  for (float& b : c.bias) b = std::normal_distribution<float>()(random);
+  return c;
+}
+
+// The tolerance of y[t, j] from those of the products behind it, given ref's values of them.
+double Tolerance(const Case& c, const Matrix& plain, int64_t t, int64_t j) {
+  const double bound = c.weight.Bound(j, c.x.row(t));
+  const double v = plain.at(t, j);
+  if (c.epilogue == Epilogue::kRelu2) return 2 * std::abs(v) * bound + bound * bound + 1e-6 * v * v;
+  if (c.epilogue != Epilogue::kSiluGate) return bound + 1e-6 * (std::abs(v) + std::abs(c.y.at(t, j)));
+  const double up = plain.at(t, j + c.y.cols()), up_bound = c.weight.Bound(j + c.y.cols(), c.x.row(t));
+  return 1.1 * bound * (std::abs(up) + up_bound) + std::abs(v) * up_bound + 1e-5 * (1 + std::abs(v * up));
+}
+
+void ExpectNearRef(const Case& c) {
+  const auto ref = MakeRefBackend();
+  const Matrix wanted = RunLinear(*ref, c);
+  Case plain_case = c;
+  plain_case.epilogue = Epilogue::kStore;
+  plain_case.y = Matrix(c.x.rows(), TotalRows(c.weight.source()));
+  plain_case.weight.pair = false;
+  const Matrix plain = RunLinear(*ref, plain_case);
+  ForEachIsa([&](const std::string& isa) {
+    const Matrix got = RunLinear(*MakeCpu(isa, 2), c);
+    for (int64_t t = 0; t < got.rows(); ++t) {
+      for (int64_t j = 0; j < got.cols(); ++j) {
+        ASSERT_NEAR(got.at(t, j), wanted.at(t, j), Tolerance(c, plain, t, j)) << "row " << t << " column " << j;
+      }
+    }
+  });
+}
+
+TEST(Linear, AgreesWithRefInEveryFormatAndShape) {
+  for (DType dtype : testing::kWeightFormats) {
+    for (const Shape3& s : kShapes) {
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", s.tokens, "x", s.in, " to ", s.out));
+      ExpectNearRef(MakeCase({{StoredWeight(dtype, s.out, s.in, 1)}}, s.tokens, s.in, s.out, Epilogue::kStore, false));
+    }
+  }
+}
+
+TEST(Linear, AgreesWithRefAtInputsThatAreNoMultipleOf32) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int64_t in : {0, 1, 3, 33, 513, 1025}) {
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", in));
+      ExpectNearRef(MakeCase({{StoredWeight(dtype, 35, in, 1)}}, 5, in, 35, Epilogue::kStore, false));
+    }
+  }
+}
+
+TEST(Linear, AgreesWithRefInEveryEpilogue) {
+  for (DType dtype : testing::kWeightFormats) {
+    for (Epilogue epilogue : {Epilogue::kStore, Epilogue::kAdd, Epilogue::kRelu2}) {
+      for (bool bias : {false, true}) {
+        SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " epilogue ", static_cast<int>(epilogue), " bias ", bias));
+        ExpectNearRef(MakeCase({{StoredWeight(dtype, 37, 64, 2)}}, 11, 64, 37, epilogue, bias));
+      }
+    }
+  }
+}
+
+TEST(Linear, GatesPairsOfEqualAndUnequalFormats) {
+  for (DType gate : testing::kWeightFormats) {
+    for (DType up : {gate, DType::kQ4_1, DType::kF32}) {
+      for (int64_t tokens : {1, 10}) {
+        SCOPED_TRACE(absl::StrCat(DTypeName(gate), " ", DTypeName(up), " ", tokens));
+        const Weight weight{{StoredWeight(gate, 85, 64, 3), StoredWeight(up, 85, 64, 4)}, true};
+        ExpectNearRef(MakeCase(weight, tokens, 64, 85, Epilogue::kSiluGate, false));
+      }
+    }
+  }
+}
+
+TEST(Linear, StacksPartsOfSeveralFormatsAndOddRows) {
+  const Weight weight{{StoredWeight(DType::kQ4_1, 20, 64, 3), StoredWeight(DType::kQ8_0, 7, 64, 4),
+                       StoredWeight(DType::kBF16, 40, 64, 5), StoredWeight(DType::kF32, 0, 64, 6),
+                       StoredWeight(DType::kQ4_0, 16, 64, 7)}};
+  for (int64_t tokens : {1, 3, 20}) ExpectNearRef(MakeCase(weight, tokens, 64, 83, Epilogue::kAdd, true));
+}
+
+// All cases of the bit tests: every format, a mixture and a pair.
+std::vector<Case> BitCases(int64_t tokens) {
+  std::vector<Case> cases;
+  for (DType dtype : testing::kWeightFormats) {
+    cases.push_back(MakeCase({{StoredWeight(dtype, 165, 1088, 1)}}, tokens, 1088, 165, Epilogue::kAdd, true));
+    const Weight pair{{StoredWeight(dtype, 85, 64, 3), StoredWeight(dtype, 85, 64, 4)}, true};
+    cases.push_back(MakeCase(pair, tokens, 64, 85, Epilogue::kSiluGate, false));
+  }
+  return cases;
+}
+
+TEST(Linear, AllIsasGiveEqualBits) {
+  for (int64_t tokens : {1, 37}) {
+    for (const Case& c : BitCases(tokens)) {
+      SCOPED_TRACE(DTypeName(c.weight.stored[0].part().dtype));
+      const Matrix wanted = RunLinear(*MakeCpu("avx2", 1), c);
+      ForEachIsa([&](const std::string& isa) { EXPECT_TRUE(SameBits(RunLinear(*MakeCpu(isa, 1), c), wanted)); });
+    }
+  }
+}
+
+TEST(Linear, RowBitsDoNotDependOnCompany) {
+  for (const Case& c : BitCases(141)) {
+    SCOPED_TRACE(DTypeName(c.weight.stored[0].part().dtype));
+    ForEachIsa([&](const std::string& isa) {
+      const auto backend = MakeCpu(isa, 1);
+      const Matrix all = RunLinear(*backend, c);
+      EXPECT_TRUE(SameBits(RunLinear(*MakeCpu(isa, 3), c), all)) << "3 threads";
+      EXPECT_TRUE(SameBits(RunLinear(*MakeCpu(isa, 4), c), all)) << "4 threads";
+      const auto packed = PackOrDie(*backend, c.weight.source());
+      for (int64_t count : {1, 2, 37}) {
+        for (int64_t first : {0, 5, 100}) {
+          Matrix x = c.x, y = c.y;
+          TensorView some_x = x.row_view(first), some_y = y.row_view(first);
+          some_x.rows = some_y.rows = count;
+          RunWalk(*backend, [&](Ops& ops) {
+            ops.Linear({some_x, packed.get(), c.bias.empty() ? nullptr : c.bias.data(), c.epilogue, some_y});
+          });
+          for (int64_t i = first; i < first + count; ++i) EXPECT_TRUE(SameBits(y.row(i), all.row(i), y.cols())) << i;
+        }
+      }
+    });
+  }
+}
+
+TEST(Linear, ExtremeCodesDoNotSaturate) {
+  for (DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    for (int byte : {0x00, 0x7f, 0x80, 0xff}) {
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", byte));
+      StoredWeight stored(dtype, 16, 64, 1);
+      const int size = BlockOf(dtype).bytes, head = dtype == DType::kQ4_1 ? 4 : 2;
+      for (int64_t at = 0; at < 32 * size; at += size) std::memset(stored.data() + at + head, byte, size - head);
+      Case c = MakeCase({{stored}}, 2, 64, 16, Epilogue::kStore, false);
+      for (int64_t k = 0; k < 64; ++k) {
+        c.x.at(0, k) = 1.0f;
+        c.x.at(1, k) = -1.0f;
+      }
+      ExpectNearRef(c);
+    }
+  }
+}
+
+TEST(Linear, NonFiniteInputsGiveNonFiniteOutputsOfTheirRowOnly) {
+  for (DType dtype : testing::kWeightFormats) {
+    for (float bad : {INFINITY, -INFINITY, NAN}) {
+      for (Epilogue epilogue : {Epilogue::kStore, Epilogue::kRelu2}) {
+        Case c = MakeCase({{StoredWeight(dtype, 16, 64, 1)}}, 3, 64, 16, epilogue, false);
+        const auto backend = MakeCpu("auto", 1);
+        const Matrix sound = RunLinear(*backend, c);
+        for (int64_t k = 0; k < 64; ++k) c.x.at(1, k) = k % 2 == 0 ? bad : 1.0f;
+        const Matrix got = RunLinear(*backend, c);
+        EXPECT_TRUE(SameBits(got.row(0), sound.row(0), 16));
+        EXPECT_TRUE(SameBits(got.row(2), sound.row(2), 16));
+        if (std::isnan(bad)) {
+          EXPECT_TRUE(std::isnan(got.at(1, 3))) << DTypeName(dtype);
+        }
+        if (IsBlockFormat(dtype)) {
+          EXPECT_TRUE(std::isnan(got.at(1, 3))) << DTypeName(dtype);
+        }
+      }
+    }
+  }
+}
+
+class PackTest : public ::testing::Test {
+ protected:
+  // Expects both backends to refuse `source` with a message that has `word`.
+  void ExpectRefused(const WeightSource& source, const std::string& word) {
+    for (Backend* backend : {ref_.get(), cpu_.get()}) {
+      const auto packed = backend->Pack(source);
+      ASSERT_FALSE(packed.ok());
+      EXPECT_EQ(packed.status().code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_NE(packed.status().message().find(word), std::string::npos) << packed.status();
+    }
+  }
+  std::unique_ptr<Backend> ref_ = MakeRefBackend(), cpu_ = MakeCpu("auto", 1);
+};
+
+TEST_F(PackTest, RefusesScalesThatAreNotFinite) {
+  for (DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    StoredWeight stored(dtype, 2, 64, 1);
+    const uint16_t infinity = 0x7c00;
+    std::memcpy(stored.data() + 3 * BlockOf(dtype).bytes + (dtype == DType::kQ4_1 ? 2 : 0), &infinity, 2);
+    ExpectRefused({.parts = {stored.part()}}, absl::StrCat("scale of ", DTypeName(dtype), " block 1 in weight row 1"));
+  }
+}
+
+TEST_F(PackTest, RefusesFormatsWithoutAKernel) {
+  const std::vector<std::byte> bytes(64 * 8);
+  ExpectRefused({.parts = {{DType::kF64, 1, 64, bytes}}}, "F64");
+}
+
+TEST_F(PackTest, RefusesWrongShapes) {
+  const StoredWeight a(DType::kF32, 2, 32, 1), b(DType::kF32, 2, 64, 1), c(DType::kF32, 3, 32, 1);
+  ExpectRefused({.parts = {}}, "no parts");
+  ExpectRefused({.parts = {a.part(), b.part()}}, "32 and 64 columns");
+  ExpectRefused({.parts = {a.part(), c.part()}, .gate_up_pair = true}, "equal rows");
+  WeightPart part = a.part();
+  part.bytes = part.bytes.first(100);
+  ExpectRefused({.parts = {part}}, "100 bytes");
+  part = {DType::kQ8_0, 1, 33, part.bytes};
+  ExpectRefused({.parts = {part}}, "33 columns");
+  part = {DType::kF32, int64_t{1} << 40, int64_t{1} << 40, {}};
+  ExpectRefused({.parts = {part}}, "out of range");
+}
+
+TEST_F(PackTest, KeepsTheStoredPrecision) {
+  const int64_t rows = 64, cols = 256;
+  for (DType dtype : testing::kWeightFormats) {
+    const StoredWeight stored(dtype, rows, cols, 1);
+    EXPECT_EQ(PackOrDie(*cpu_, {.parts = {stored.part()}})->bytes(), DTypeBytes(dtype, rows * cols))
+        << DTypeName(dtype);
+  }
+}
+
+}  // namespace
+}  // namespace braid

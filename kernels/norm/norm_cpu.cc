@@ -1,0 +1,75 @@
+// One pass for the sum of squares in four chains of 16 lanes, one to scale; rows (and groups) are split over members.
+#include "kernels/norm/norm.h"
+
+#include <math.h>
+
+#include "kernels/base/team.h"
+#include "kernels/scratch.h"
+
+#include "kernels/cpu_vector.h"
+
+namespace braid::cpu::BRAID_ISA {
+namespace {
+
+BRAID_WORD int LanesAt(int64_t i, int64_t n) { return n - i < kLanes ? static_cast<int>(n - i) : kLanes; }
+
+float SumOfSquares(const float* x, int64_t n) {
+  V16 sums[4] = {Zero(), Zero(), Zero(), Zero()};
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    for (int j = 0; j < 4; ++j) {
+      const V16 v = Load(x + i + j * kLanes);
+      sums[j] = Fma(v, v, sums[j]);
+    }
+  }
+  for (int j = 0; i < n; i += kLanes, ++j) {
+    const V16 v = Load(x + i, LanesAt(i, n));
+    sums[j] = Fma(v, v, sums[j]);
+  }
+  return Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+void Normalize(const float* x, const float* weight, int64_t n, float eps, float* y) {
+  const V16 scale = Set1(1.0f / sqrtf(SumOfSquares(x, n) / static_cast<float>(n) + eps));
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(y + i, Load(x + i) * scale * Load(weight + i));
+  if (i < n) {
+    const int lanes = LanesAt(i, n);
+    Store(y + i, Load(x + i, lanes) * scale * Load(weight + i, lanes), lanes);
+  }
+}
+
+void Gate(const float* x, const float* gate, int64_t n, float* y) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(y + i, Load(x + i) * Silu(Load(gate + i)));
+  if (i < n) {
+    const int lanes = LanesAt(i, n);
+    Store(y + i, Load(x + i, lanes) * Silu(Load(gate + i, lanes)), lanes);
+  }
+}
+
+}  // namespace
+
+void RmsNorm(const RmsNormArgs& args, const Share& share, Scratch& scratch) {
+  if (scratch.measuring()) return;
+  const Share::Range range = share.Of(args.x.rows);
+  for (int64_t t = range.begin; t < range.end; ++t) {
+    Normalize(args.x.row(t), args.weight, args.x.cols, args.eps, args.y.row(t));
+  }
+  share.Sync();
+}
+
+void GatedRmsNorm(const GatedRmsNormArgs& args, const Share& share, Scratch& scratch) {
+  if (scratch.measuring()) return;
+  const int64_t size = args.x.cols / args.groups;
+  const Share::Range range = share.Of(args.x.rows * args.groups);
+  for (int64_t unit = range.begin; unit < range.end; ++unit) {
+    const int64_t t = unit / args.groups, first = unit % args.groups * size;
+    float* const y = args.y.row(t) + first;
+    Gate(args.x.row(t) + first, args.gate.row(t) + first, size, y);
+    Normalize(y, args.weight + first, size, args.eps, y);
+  }
+  share.Sync();
+}
+
+}  // namespace braid::cpu::BRAID_ISA

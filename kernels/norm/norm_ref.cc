@@ -1,0 +1,39 @@
+#include "kernels/norm/norm.h"
+
+#include <cmath>
+
+namespace braid::ref {
+namespace {
+
+// Scales `n` values to unit root mean square, times weight.
+void Normalize(const float* x, const float* weight, int64_t n, float eps, float* y) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += double{x[i]} * x[i];
+  const double scale = 1 / std::sqrt(sum / static_cast<double>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i] * scale * weight[i]);
+}
+
+double Silu(double x) { return x / (1 + std::exp(-x)); }
+
+}  // namespace
+
+void RmsNorm(const RmsNormArgs& args) {
+  for (int64_t t = 0; t < args.x.rows; ++t) {
+    Normalize(args.x.row(t), args.weight, args.x.cols, args.eps, args.y.row(t));
+  }
+}
+
+void GatedRmsNorm(const GatedRmsNormArgs& args) {
+  const int64_t size = args.x.cols / args.groups;
+  for (int64_t t = 0; t < args.x.rows; ++t) {
+    float* y = args.y.row(t);
+    for (int64_t i = 0; i < args.x.cols; ++i) {
+      y[i] = static_cast<float>(args.x.row(t)[i] * Silu(args.gate.row(t)[i]));
+    }
+    for (int g = 0; g < args.groups; ++g) {
+      Normalize(y + g * size, args.weight + g * size, size, args.eps, y + g * size);
+    }
+  }
+}
+
+}  // namespace braid::ref
