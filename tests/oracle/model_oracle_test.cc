@@ -1,0 +1,221 @@
+// Every family against golden logits, on every backend of this machine: prompts whole, in chunks, token by token,
+// alone and in mixed batches. On the CPU every cut and every company must give equal bits.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "engine/batch_builder.h"
+#include "engine/kv_pool.h"
+#include "engine/state_pool.h"
+#include "models/model.h"
+#include "models/weights/safetensors.h"
+
+namespace braid {
+namespace {
+
+constexpr int kBlockSize = 32, kGrid = 32, kMaxSequences = 4, kBlocksPerSequence = 8;
+
+struct Golden {
+  std::string name;
+  float logit_tolerance;  // tests/data/models/README.md
+};
+
+std::string FolderOf(const std::string& name) { return std::string(BRAID_SOURCE_DIR "/tests/data/models/") + name; }
+
+// What transformers and an independent reference computed for one prompt.
+struct Expected {
+  std::vector<int32_t> prompt, greedy;
+  std::vector<float> logits;  // [prompt, vocab]
+  int64_t vocab = 0;
+  std::vector<float> margins; // of greedy steps: best minus second
+};
+
+std::vector<int32_t> Ids(const StoredTensor& tensor) {
+  std::vector<int64_t> wide(tensor.bytes.size() / 8);
+  std::memcpy(wide.data(), tensor.bytes.data(), tensor.bytes.size());
+  return {wide.begin(), wide.end()};
+}
+
+Expected ReadExpected(const std::string& name) {
+  auto file = SafetensorsFile::Open(FolderOf(name) + "/expected.safetensors");
+  CHECK(file.ok()) << file.status();
+  const auto& tensors = (*file)->tensors();
+  Expected expected{.prompt = Ids(tensors.at("input_ids")), .greedy = Ids(tensors.at("greedy"))};
+  const StoredTensor& logits = tensors.at("logits");
+  expected.vocab = logits.shape[1];
+  expected.logits.resize(logits.bytes.size() / 4);
+  std::memcpy(expected.logits.data(), logits.bytes.data(), logits.bytes.size());
+  return expected;
+}
+
+// One part of a step: the next `tokens` tokens of sequence `sequence`.
+struct Part {
+  int sequence;
+  int tokens;
+};
+using Schedule = std::vector<std::vector<Part>>;
+
+// A model with room for a few sequences, whose logits are all wanted.
+class Bench {
+ public:
+  Bench(const std::string& name, Backend& backend) : backend_(backend) {
+    auto checkpoint = Checkpoint::Open(FolderOf(name));
+    CHECK(checkpoint.ok()) << checkpoint.status();
+    auto model = LoadModel(**checkpoint, backend, nullptr);
+    CHECK(model.ok()) << model.status();
+    model_ = *std::move(model);
+    layout_ = model_->info().cache;
+    for (MambaStateLayout& layer : layout_.mamba) layer.grid = kGrid;
+    backend_.ReserveScratch(size_t{1} << 30);
+  }
+
+  // Returns the logits [tokens, vocab] of every sequence after walking `schedule` from an empty cache.
+  std::vector<std::vector<float>> Run(const std::vector<std::vector<int32_t>>& sequences, const Schedule& schedule) {
+    KvPool kv(layout_, DType::kF32, kBlockSize, kMaxSequences * kBlocksPerSequence);
+    StatePool state(layout_, kMaxSequences);
+    Poison(kv, state);
+    SequenceTable table;
+    std::vector<int> done(sequences.size(), 0);
+    std::vector<std::vector<float>> logits(sequences.size());
+    StepPlan plan = Admission(sequences);
+    BatchBuilder builder;
+    for (const std::vector<Part>& parts : schedule) {
+      ++plan.epoch;
+      plan.steps.clear();
+      for (const Part& part : parts) {
+        plan.steps.push_back({part.sequence, static_cast<SequenceId>(part.sequence + 1), done[part.sequence],
+                              part.tokens, true});
+        done[part.sequence] += part.tokens;
+      }
+      table.Apply(plan);
+      plan.admitted.clear();
+      plan.new_blocks.clear();
+      builder.Build(plan, kGrid, [](SequenceId) { return true; }, &table);
+      Walk(builder, kv, state, &logits);
+    }
+    return logits;
+  }
+
+ private:
+  // Stale memory may hold anything; nothing of it may show.
+  void Poison(const KvPool& kv, const StatePool& state) {
+    for (const KvLayer& layer : kv.layers()) {
+      std::memset(layer.data, 0xff, layer.block_bytes() * kMaxSequences * kBlocksPerSequence);
+    }
+    if (state.layers().empty()) return;
+    std::memset(state.layers()[0].data, 0xff, layout_.StateBytesPerSequence() * kMaxSequences);
+  }
+
+  StepPlan Admission(const std::vector<std::vector<int32_t>>& sequences) {
+    StepPlan plan;
+    for (int s = 0; s < static_cast<int>(sequences.size()); ++s) {
+      plan.admitted.push_back({.row = s,
+                               .id = static_cast<SequenceId>(s + 1),
+                               .state_slot = kMaxSequences - 1 - s,
+                               .tokens = sequences[s],
+                               .prompt_tokens = static_cast<int32_t>(sequences[s].size())});
+      RowBlocks blocks{.row = s};
+      for (int b = 0; b < kBlocksPerSequence; ++b) blocks.blocks.push_back(b * kMaxSequences + s);  // scattered
+      plan.new_blocks.push_back(blocks);
+    }
+    return plan;
+  }
+
+  void Walk(const BatchBuilder& builder, const KvPool& kv, const StatePool& state,
+            std::vector<std::vector<float>>* logits) {
+    const int64_t rows = static_cast<int64_t>(builder.logit_rows().size()), vocab = model_->info().vocab_size;
+    std::vector<float> hidden(rows * model_->info().hidden_size), out(rows * vocab);
+    const RaggedBatch batch = builder.batch();
+    backend_.Run([&](Ops& op) {
+      const TensorView hidden_view = TensorView::Of(hidden.data(), rows, model_->info().hidden_size);
+      model_->Forward(op, batch, {kv.layers(), state.layers(), layout_.mamba}, hidden_view);
+      model_->Logits(op, hidden_view, TensorView::Of(out.data(), rows, vocab));
+    });
+    for (int64_t i = 0; i < rows; ++i) {
+      std::vector<float>& mine = (*logits)[builder.logit_rows()[i].row];
+      mine.insert(mine.end(), out.begin() + i * vocab, out.begin() + (i + 1) * vocab);
+    }
+  }
+
+  Backend& backend_;
+  std::unique_ptr<Model> model_;
+  CacheLayout layout_;
+};
+
+// Sequence 0 in chunks of `chunk`.
+Schedule Chunks(int tokens, int chunk) {
+  Schedule schedule;
+  for (int at = 0; at < tokens; at += chunk) schedule.push_back({{0, std::min(chunk, tokens - at)}});
+  return schedule;
+}
+
+std::vector<std::unique_ptr<Backend>> Backends() {
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(MakeRefBackend());
+  for (const std::string& isa : CpuIsas()) backends.push_back(*MakeCpuBackend(isa, 3, false));
+  return backends;
+}
+
+float WorstDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  float worst = 0;
+  for (size_t i = 0; i < b.size(); ++i) {
+    const float difference = std::abs(a[i] - b[i]);
+    if (!(difference <= worst)) worst = difference;  // NaN counts as worst
+  }
+  return worst;
+}
+
+// Equal bits on the CPU. The reference carries doubles within a step and f32 between steps: its cuts differ by roundings.
+bool SameBits(const Backend& backend, const std::vector<float>& a, const std::vector<float>& b) {
+  if (backend.Name().find("ref") != std::string::npos) return WorstDifference(a, b) < 2e-5f;
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), 4 * b.size()) == 0;
+}
+
+class ModelOracle : public testing::TestWithParam<Golden> {};
+
+TEST_P(ModelOracle, LogitsAndGreedyTokensAgreeForEveryCutAndCompany) {
+  const Golden& golden = GetParam();
+  const Expected expected = ReadExpected(golden.name);
+  std::vector<int32_t> tokens = expected.prompt;
+  tokens.insert(tokens.end(), expected.greedy.begin(), expected.greedy.end());
+  const int length = static_cast<int>(tokens.size());
+  std::vector<float> first_cpu;
+  for (const std::unique_ptr<Backend>& backend : Backends()) {
+    SCOPED_TRACE(backend->Name());
+    Bench bench(golden.name, *backend);
+    const std::vector<float> whole = bench.Run({tokens}, Chunks(length, length))[0];
+    ASSERT_EQ(whole.size(), static_cast<size_t>(length * expected.vocab));
+    EXPECT_LE(WorstDifference(whole, expected.logits), golden.logit_tolerance);
+    for (size_t i = 0; i < expected.greedy.size(); ++i) {
+      const auto row = whole.begin() + (expected.prompt.size() - 1 + i) * expected.vocab;
+      EXPECT_EQ(std::max_element(row, row + expected.vocab) - row, expected.greedy[i]) << "greedy step " << i;
+    }
+    for (int chunk : {1, 7, 31, 32, 33, 128}) {
+      const std::vector<float> cut = bench.Run({tokens}, Chunks(length, chunk))[0];
+      EXPECT_TRUE(SameBits(*backend, cut, whole))
+          << "chunk " << chunk << " differs by " << WorstDifference(cut, whole);
+    }
+    // In company: a decode, a prompt in sevens and a whole prompt beside it.
+    const std::vector<int32_t> other(tokens.rbegin(), tokens.rend());
+    Schedule mixed = {{{1, 50}, {0, 5}}, {{1, 1}, {0, 1}, {2, 7}}, {{3, length}, {2, 7}, {1, 1}, {0, 20}}};
+    for (int at = 26; at < length; at += 9) mixed.push_back({{1, 1}, {0, std::min(9, length - at)}, {2, 3}});
+    const std::vector<float> company = bench.Run({tokens, other, tokens, other}, mixed)[0];
+    EXPECT_TRUE(SameBits(*backend, company, whole))
+        << "in company it differs by " << WorstDifference(company, whole);
+    if (backend->Name().find("ref") != std::string::npos) continue;
+    if (first_cpu.empty()) first_cpu = whole;
+    EXPECT_EQ(std::memcmp(first_cpu.data(), whole.data(), 4 * whole.size()), 0) << "another instruction set's bits";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, ModelOracle,
+                         testing::Values(Golden{"llama", 1e-4f}, Golden{"llama3_rope", 3e-4f},
+                                         Golden{"nemotron_h", 1e-4f}, Golden{"nemotron_h_dense", 1e-4f},
+                                         Golden{"nemotron_h_latent_mtp", 1e-4f}),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace braid
