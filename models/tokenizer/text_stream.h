@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "models/tokenizer/decoder.h"
+#include "models/tokenizer/stop_finder.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace braid {
@@ -27,6 +29,18 @@ class TextStream {
 
   // The stop string that ended the text.
   std::optional<std::string> matched_stop() const { return matched_stop_; }
+
+ private:
+  std::string Release(std::string text);
+
+  const Tokenizer& tokenizer_;
+  const bool skip_special_tokens_;
+  const bool include_stop_;
+  const std::vector<std::string> stops_;
+  Decoder::Run run_;
+  StopFinder finder_;
+  std::string held_;  // the end of the text so far that may become a stop string
+  std::optional<std::string> matched_stop_;
 };
 
 }  // namespace braid
