@@ -40,7 +40,8 @@ size_t ModelRunner::ScratchBytes(const Model& model, Backend& backend, const Run
       Scratch::Scope scope(op.scratch());
       const TensorView hidden = op.scratch().Matrix(sequences, model.info().hidden_size);
       model.Forward(op, fake.batch(), ViewOf(kv, state, shape), hidden);
-      model.Logits(op, hidden, op.scratch().Matrix(kLogitSlice, model.info().vocab_size));
+      model.Logits(op, op.scratch().Matrix(kLogitSlice, model.info().hidden_size),
+                   op.scratch().Matrix(kLogitSlice, model.info().vocab_size));
     });
   }
   return bytes;
