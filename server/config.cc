@@ -1,0 +1,234 @@
+#include "server/config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "kernels/base/errors.h"
+#include "server/setting.h"
+#include "server/version.h"
+
+namespace braid {
+namespace {
+
+constexpr int64_t kMaxConfigFileBytes = 1 << 20;
+
+// One source's values, by setting name.
+struct Given {
+  std::string place;  // how errors name it: "--port", "BRAID_PORT", "braid.yaml: port"
+  std::vector<std::string> values;
+};
+using Source = std::map<std::string, Given>;
+
+const Setting* FindSetting(std::string_view name) {
+  for (const Setting& setting : Settings()) {
+    if (setting.name == name) return &setting;
+  }
+  return nullptr;
+}
+
+std::string Dashed(absl::string_view name) { return absl::StrReplaceAll(name, {{"_", "-"}}); }
+
+// Variables with our prefix that are not settings: those Kubernetes sets for a Service called "braid" (BRAID_PORT among
+// them, as tcp://address:port), and those of the tests and the load client.
+bool IsForeign(absl::string_view name, absl::string_view value) {
+  return absl::StartsWith(name, "BRAID_SERVICE_") || absl::StartsWith(name, "BRAID_PORT_") ||
+         (name == "BRAID_PORT" && absl::StrContains(value, "://")) || absl::StartsWith(name, "BRAID_BENCH_") ||
+         name == "BRAID_ORACLES" || name == "BRAID_CONFIG";
+}
+
+absl::StatusOr<Source> ReadEnvironment(const char* const* environment) {
+  Source source;
+  for (; environment != nullptr && *environment != nullptr; ++environment) {
+    const absl::string_view entry = *environment;
+    const size_t equals = std::min(entry.find('='), entry.size());
+    const absl::string_view name = entry.substr(0, equals), value = entry.substr(std::min(equals + 1, entry.size()));
+    if (!absl::StartsWith(name, "BRAID_") || IsForeign(name, value)) continue;
+    const std::string setting = Dashed(absl::AsciiStrToLower(absl::StripPrefix(name, "BRAID_")));
+    if (FindSetting(setting) == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": no such setting; `braid serve --help` lists them"));
+    }
+    source[setting] = {std::string(name), {std::string(value)}};
+  }
+  return source;
+}
+
+std::string ConfigVariable(const char* const* environment) {
+  for (; environment != nullptr && *environment != nullptr; ++environment) {
+    absl::string_view entry = *environment;
+    if (absl::ConsumePrefix(&entry, "BRAID_CONFIG=")) return std::string(entry);
+  }
+  return "";
+}
+
+absl::StatusOr<std::string> ReadConfigFile(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return absl::NotFoundError(absl::StrCat("--config: cannot read ", path));
+  std::string text(kMaxConfigFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.gcount() > kMaxConfigFileBytes) return absl::InvalidArgumentError(absl::StrCat("--config: ", path, ": over 1 MiB"));
+  text.resize(static_cast<size_t>(file.gcount()));
+  return text;
+}
+
+// YAML's own words for truth become ours.
+std::string ScalarText(const YAML::Node& node) {
+  const std::string text = node.Scalar();
+  if (node.Tag() == "!") return text;  // quoted
+  if (text == "true" || text == "yes") return "on";
+  if (text == "false" || text == "no") return "off";
+  return text;
+}
+
+absl::StatusOr<std::vector<std::string>> NodeValues(const Setting& setting, const YAML::Node& node) {
+  if (node.IsScalar()) return std::vector<std::string>{ScalarText(node)};
+  if (!setting.repeatable || !node.IsSequence()) {
+    return absl::InvalidArgumentError(setting.repeatable ? "a value or a list of values is needed" : "one value is needed");
+  }
+  std::vector<std::string> values;
+  for (const YAML::Node& item : node) {
+    if (!item.IsScalar()) return absl::InvalidArgumentError("a list of plain values is needed");
+    values.push_back(ScalarText(item));
+  }
+  return values;
+}
+
+absl::StatusOr<Source> ReadDocument(const YAML::Node& document, const std::string& path) {
+  Source source;
+  if (document.IsNull()) return source;
+  if (!document.IsMap()) return absl::InvalidArgumentError(absl::StrCat(path, ": `name: value` lines are needed"));
+  for (const auto& entry : document) {
+    const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "?";
+    const std::string place = absl::StrCat(path, ": ", key);
+    const Setting* setting = FindSetting(Dashed(key));
+    if (setting == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(place, ": no such setting; `braid serve --help` lists them"));
+    }
+    if (source.contains(setting->name)) return absl::InvalidArgumentError(absl::StrCat(place, ": given twice"));
+    const auto values = NodeValues(*setting, entry.second);
+    if (!values.ok()) return absl::InvalidArgumentError(absl::StrCat(place, ": ", values.status().message()));
+    source[setting->name] = {place, *values};
+  }
+  return source;
+}
+
+absl::StatusOr<Source> ReadFile(const std::string& path) {
+  if (path.empty()) return Source();
+  ASSIGN_OR_RETURN(const std::string text, ReadConfigFile(path));
+  try {
+    return ReadDocument(YAML::Load(text), path);
+  } catch (const YAML::Exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ":", error.mark.line + 1, ": ", error.msg));
+  }
+}
+
+absl::Status Apply(const Source& source, Config& config) {
+  for (const Setting& setting : Settings()) {
+    const auto given = source.find(setting.name);
+    if (given == source.end() || given->second.values.empty()) continue;
+    const absl::Status status = setting.set(config, given->second.values);
+    if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(given->second.place, ": ", status.message()));
+  }
+  return absl::OkStatus();
+}
+
+// The flags of `braid serve` as CLI11 collects them: all as text.
+struct ServeFlags {
+  std::map<std::string, std::vector<std::string>> values;
+  std::string config_file;
+};
+
+void AddServe(CLI::App& serve, ServeFlags& flags) {
+  serve.add_option("--config", flags.config_file, "Settings as YAML: the names below without the two dashes")->type_name("FILE");
+  for (const Setting& setting : Settings()) {
+    const bool positional = setting.name == "model";
+    CLI::Option* option = serve.add_option(positional ? "MODEL,--model" : "--" + setting.name, flags.values[setting.name],
+                                           setting.meaning);
+    option->type_name(setting.accepted)->group(setting.group)->expected(1)->allow_extra_args(false);
+    option->multi_option_policy(setting.repeatable ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
+    if (!setting.standard.empty()) option->default_str(setting.standard);
+  }
+  serve.footer("Each setting is also BRAID_NAME in the environment (BRAID_MAX_QUEUE for --max-queue) and a line of the "
+               "--config file. A flag goes before the environment, that before the file.");
+}
+
+void AddInspect(CLI::App& inspect, InspectConfig& config, std::string& memory) {
+  inspect.add_option("MODEL", config.model, "Checkpoint folder or .gguf file")->required();
+  inspect.add_option("--memory", memory, "Say what fits in this much, such as 4GiB")->type_name("BYTES");
+  inspect.add_option("--kv-dtype", config.kv_dtype, "Type of cached keys and values")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))->capture_default_str();
+  inspect.add_option("--state-grid", config.state_grid, "Tokens between two recurrent states")
+      ->check(CLI::Range(1, 4096))->capture_default_str();
+  inspect.add_flag("--json", config.json, "Write JSON");
+}
+
+absl::StatusOr<Config> ResolveServe(const ServeFlags& flags, const char* const* environment) {
+  Source flag_source;
+  for (const auto& [name, values] : flags.values) flag_source[name] = {"--" + name, values};
+  ASSIGN_OR_RETURN(const Source variables, ReadEnvironment(environment));
+  ASSIGN_OR_RETURN(const Source file,
+                   ReadFile(flags.config_file.empty() ? ConfigVariable(environment) : flags.config_file));
+  Config config;
+  RETURN_IF_ERROR(Apply(file, config));
+  RETURN_IF_ERROR(Apply(variables, config));
+  RETURN_IF_ERROR(Apply(flag_source, config));
+  config.engine.scheduler.state_grid = config.engine.state_grid;
+  RETURN_IF_ERROR(config.Validate());
+  return config;
+}
+
+}  // namespace
+
+absl::Status Config::Validate() const {
+  if (engine.model.empty()) return absl::InvalidArgumentError("MODEL: a checkpoint folder or .gguf file is needed");
+  if (port != 0 && port == grpc_port) {
+    return absl::InvalidArgumentError(absl::StrCat("--grpc-port: ", grpc_port, " is --port already"));
+  }
+  return engine.Validate();
+}
+
+absl::StatusOr<Command> ReadCommand(int argc, const char* const* argv, const char* const* environment) {
+  CLI::App app("Braid serves language models: OpenAI's HTTP API, gRPC, metrics.", "braid");
+  app.set_version_flag("--version", std::string("braid ") + kVersion);
+  app.require_subcommand(1);
+  ServeFlags flags;
+  Command command;
+  std::string memory;
+  CLI::App& serve = *app.add_subcommand("serve", "Load a model and answer requests");
+  CLI::App& inspect = *app.add_subcommand("inspect", "Say what lies in a checkpoint and what fits");
+  AddServe(serve, flags);
+  AddInspect(inspect, command.inspect, memory);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    command.text = serve.parsed() ? serve.help() : inspect.parsed() ? inspect.help() : app.help();
+    return command;
+  } catch (const CLI::CallForVersion& version) {
+    command.text = std::string(version.what()) + "\n";
+    return command;
+  } catch (const CLI::ParseError& error) {
+    return absl::InvalidArgumentError(error.what());
+  }
+  if (inspect.parsed()) {
+    command.kind = Command::kInspect;
+    if (memory.empty()) return command;
+    const auto bytes = ParseBytes(memory);
+    if (!bytes.ok()) return absl::InvalidArgumentError(absl::StrCat("--memory: ", bytes.status().message()));
+    command.inspect.memory_bytes = *bytes;
+    return command;
+  }
+  command.kind = Command::kServe;
+  ASSIGN_OR_RETURN(command.serve, ResolveServe(flags, environment));
+  return command;
+}
+
+}  // namespace braid

@@ -1,0 +1,63 @@
+// The daemon's configuration: the rooms' structs, read in one place from flags, environment and a file.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/engine_config.h"
+#include "kernels/base/log.h"
+
+namespace braid {
+
+// `braid serve`. Fields without a comment are explained by their setting (setting.cc).
+struct Config {
+  EngineConfig engine;
+
+  std::string host = "127.0.0.1";
+  int port = 8000;                        // 0: any free one
+  int grpc_port = 8001;                   // -1: no gRPC
+  std::vector<std::string> served_names;  // empty: the last part of the model's path
+  std::string api_key_file;               // empty: no keys
+  std::vector<std::string> allowed_origins;
+
+  int io_threads = 2;
+  int text_threads = 2;
+  int max_connections = 1024;
+  int64_t max_body_bytes = int64_t{8} << 20;
+
+  double drain_timeout_s = 60;
+  double drain_delay_s = 0;
+  LogLevel log_level = LogLevel::kInfo;
+
+  // Upper bounds in seconds, rising; empty: the standard ones (metrics.h).
+  std::vector<double> ttft_buckets, itl_buckets, latency_buckets;
+
+  // InvalidArgument naming the settings that do not go together.
+  absl::Status Validate() const;
+};
+
+// `braid inspect`.
+struct InspectConfig {
+  std::string model;
+  int64_t memory_bytes = 0;  // 0: not asked what fits
+  std::string kv_dtype = "f16";
+  int state_grid = 32;
+  bool json = false;
+};
+
+// What the command line asks for.
+struct Command {
+  enum Kind { kServe, kInspect, kPrint } kind = kPrint;
+  Config serve;
+  InspectConfig inspect;
+  std::string text;  // kPrint: help or version
+};
+
+// Reads the command line; for `serve` also BRAID_* of `environment` ("NAME=value", null at its end) and the file that
+// --config or BRAID_CONFIG names. A flag goes before the environment, that before the file, that before the default.
+// InvalidArgument names the place, the value and what is accepted.
+absl::StatusOr<Command> ReadCommand(int argc, const char* const* argv, const char* const* environment);
+
+}  // namespace braid

@@ -1,0 +1,169 @@
+#include "server/config.h"
+
+#include <cstdio>
+#include <fstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/setting.h"
+
+namespace braid {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+absl::StatusOr<Command> Read(std::vector<const char*> words, std::vector<const char*> environment = {}) {
+  words.insert(words.begin(), "braid");
+  environment.push_back(nullptr);
+  return ReadCommand(static_cast<int>(words.size()), words.data(), environment.data());
+}
+
+Config Serve(std::vector<const char*> words, std::vector<const char*> environment = {}) {
+  words.insert(words.begin(), "serve");
+  auto command = Read(std::move(words), std::move(environment));
+  EXPECT_TRUE(command.ok()) << command.status();
+  return command.ok() ? command->serve : Config();
+}
+
+std::string ErrorOf(std::vector<const char*> words, std::vector<const char*> environment = {}) {
+  words.insert(words.begin(), {"serve", "model"});
+  const auto command = Read(std::move(words), std::move(environment));
+  return command.ok() ? "none" : std::string(command.status().message());
+}
+
+// A file that lives as long as the test.
+class ConfigFile {
+ public:
+  explicit ConfigFile(const std::string& text) : path_(testing::TempDir() + "braid_config_test.yaml") {
+    std::ofstream(path_) << text;
+  }
+  ~ConfigFile() { std::remove(path_.c_str()); }
+  const char* path() const { return path_.c_str(); }
+
+ private:
+  const std::string path_;
+};
+
+TEST(Config, HasTheDocumentedDefaults) {
+  const Config c = Serve({"models/a"});
+  EXPECT_EQ(c.engine.model, "models/a");
+  EXPECT_EQ(c.host, "127.0.0.1");
+  EXPECT_EQ(c.port, 8000);
+  EXPECT_EQ(c.grpc_port, 8001);
+  EXPECT_EQ(c.max_body_bytes, 8 << 20);
+  EXPECT_EQ(c.drain_timeout_s, 60);
+}
+
+TEST(Config, FlagBeforeEnvironmentBeforeFileBeforeDefault) {
+  const ConfigFile file("port: 1\nmax-queue: 2\nmax_sequences: 3\n");
+  const Config c = Serve({"m", "--config", file.path(), "--port", "11"}, {"BRAID_PORT=12", "BRAID_MAX_QUEUE=13"});
+  EXPECT_EQ(c.port, 11);
+  EXPECT_EQ(c.engine.max_queue, 13);
+  EXPECT_EQ(c.engine.scheduler.max_sequences, 3);
+  EXPECT_EQ(c.io_threads, 2);
+}
+
+TEST(Config, TheFileMayNameTheModelAndHoldLists) {
+  const ConfigFile file("model: /m\nserved-model-name: [a, b]\npin-threads: false\nmemory: 2GiB\nitl-buckets: [0.001, 0.5]\n");
+  const Config c = Serve({}, {absl::StrCat("BRAID_CONFIG=", file.path()).c_str()});
+  EXPECT_EQ(c.engine.model, "/m");
+  EXPECT_THAT(c.served_names, ElementsAre("a", "b"));
+  EXPECT_FALSE(c.engine.pin_threads);
+  EXPECT_EQ(c.engine.memory_bytes, int64_t{2} << 30);
+  EXPECT_THAT(c.itl_buckets, ElementsAre(0.001, 0.5));
+}
+
+TEST(Config, NamesRepeatOrStandWithCommas) {
+  EXPECT_THAT(Serve({"m", "--served-model-name", "a", "--served-model-name", "b,c"}).served_names, ElementsAre("a", "b", "c"));
+  EXPECT_THAT(Serve({"m"}, {"BRAID_SERVED_MODEL_NAME=x,y"}).served_names, ElementsAre("x", "y"));
+}
+
+TEST(Config, ChoicesReachTheirEnums) {
+  const Config c = Serve({"m", "--batching", "static", "--chunked-prefill", "splitfuse", "--policy", "priority",
+                          "--log-level", "error", "--state-grid", "16", "--kv-dtype", "bf16"});
+  EXPECT_EQ(c.engine.scheduler.batching, Batching::kStatic);
+  EXPECT_EQ(c.engine.scheduler.chunked_prefill, ChunkedPrefill::kSplitFuse);
+  EXPECT_EQ(c.engine.scheduler.policy, Policy::kPriority);
+  EXPECT_EQ(c.engine.scheduler.state_grid, 16);
+  EXPECT_EQ(c.log_level, LogLevel::kError);
+  EXPECT_EQ(c.engine.kv_dtype, "bf16");
+}
+
+TEST(Config, ErrorsNameThePlaceTheValueAndWhatIsAccepted) {
+  const struct { std::vector<const char*> flags, environment; std::vector<std::string> words; } cases[] = {
+      {{"--port", "99999"}, {}, {"--port", "99999", "0..65535"}},
+      {{"--port", "80x"}, {}, {"--port", "80x"}},
+      {{"--backend", "gpu"}, {}, {"--backend", "gpu", "cpu|ref"}},
+      {{"--memory", "4XB"}, {}, {"--memory", "4XB", "4GiB"}},
+      {{"--drain-timeout-s", "-1"}, {}, {"--drain-timeout-s", "-1"}},
+      {{"--ttft-buckets", "1,0.5"}, {}, {"--ttft-buckets", "1,0.5", "rising"}},
+      {{"--nonsense", "1"}, {}, {"--nonsense"}},
+      {{}, {"BRAID_PORT=x"}, {"BRAID_PORT", "'x'", "0..65535"}},
+      {{}, {"BRAID_NONSENSE=1"}, {"BRAID_NONSENSE", "no such setting"}},
+      {{"--grpc-port", "8000"}, {}, {"--grpc-port", "8000"}},
+      {{"--config", "/no/such"}, {}, {"--config", "/no/such"}},
+  };
+  for (const auto& c : cases) {
+    const std::string error = ErrorOf(c.flags, c.environment);
+    for (const std::string& word : c.words) EXPECT_THAT(error, HasSubstr(word));
+  }
+}
+
+TEST(Config, FileErrorsNameTheFileAndTheKey) {
+  const struct { std::string text, words; } cases[] = {
+      {"port: 99999", "yaml: port: '99999'"}, {"ports: 1", "yaml: ports: no such setting"},
+      {"port: [1, 2]", "one value"},          {"port: 1\nport: 2", "given twice"},
+      {"max-queue: 1\nmax_queue: 2", "given twice"}, {"- a", "lines are needed"},
+      {"port: {a: 1}", "yaml: port"},         {"a: [", "yaml:"},
+  };
+  for (const auto& c : cases) {
+    const ConfigFile file(c.text);
+    EXPECT_THAT(ErrorOf({"--config", file.path()}), HasSubstr(c.words)) << c.text;
+  }
+}
+
+TEST(Config, IgnoresWhatKubernetesSetsForAServiceOfOurName) {
+  const Config c = Serve({"m"}, {"BRAID_PORT=tcp://10.0.0.1:8000", "BRAID_SERVICE_HOST=10.0.0.1",
+                                 "BRAID_PORT_8000_TCP_ADDR=10.0.0.1", "PATH=/bin"});
+  EXPECT_EQ(c.port, 8000);
+}
+
+TEST(Config, AModelIsNeeded) {
+  EXPECT_THAT(std::string(Read({"serve"}).status().message()), HasSubstr("MODEL"));
+  EXPECT_FALSE(Read({}).ok());
+  EXPECT_FALSE(Read({"dance"}).ok());
+}
+
+TEST(Config, HelpAndVersionAreText) {
+  const auto help = Read({"serve", "--help"});
+  ASSERT_TRUE(help.ok());
+  EXPECT_EQ(help->kind, Command::kPrint);
+  for (const Setting& setting : Settings()) EXPECT_THAT(help->text, HasSubstr(setting.name == "model" ? "MODEL" : "--" + setting.name));
+  EXPECT_THAT(Read({"--version"})->text, HasSubstr("braid "));
+}
+
+TEST(Config, InspectHasItsOwnFlags) {
+  const auto command = Read({"inspect", "m", "--memory", "1GiB", "--kv-dtype", "f32", "--json"});
+  ASSERT_TRUE(command.ok()) << command.status();
+  EXPECT_EQ(command->kind, Command::kInspect);
+  EXPECT_EQ(command->inspect.memory_bytes, 1 << 30);
+  EXPECT_TRUE(command->inspect.json);
+  EXPECT_FALSE(Read({"inspect", "m", "--memory", "-5"}).ok());
+}
+
+TEST(Bytes, UnitsAreBinaryUnlessTheyEndInABareB) {
+  EXPECT_EQ(*ParseBytes("1000"), 1000);
+  EXPECT_EQ(*ParseBytes("4GiB"), int64_t{4} << 30);
+  EXPECT_EQ(*ParseBytes("4g"), int64_t{4} << 30);
+  EXPECT_EQ(*ParseBytes("4 GB"), int64_t{4'000'000'000});
+  EXPECT_EQ(*ParseBytes("1.5KiB"), 1536);
+  for (const char* wrong : {"", "GiB", "-1", "0", "1e5", "1.2.3G", "99999999TiB", "4 G iB", "nan"}) {
+    EXPECT_FALSE(ParseBytes(wrong).ok()) << wrong;
+  }
+  EXPECT_EQ(BytesText(int64_t{4} << 30), "4.0 GiB");
+  EXPECT_EQ(BytesText(512), "512 B");
+}
+
+}  // namespace
+}  // namespace braid

@@ -1,0 +1,46 @@
+// `braid serve`: the model behind its doors, from the first listen to the last answer.
+#pragma once
+
+#include <memory>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "engine/engine.h"
+#include "kernels/base/clock.h"
+#include "server/config.h"
+#include "server/grpc/grpc_server.h"
+#include "server/health.h"
+#include "server/http/http_server.h"
+#include "server/metrics.h"
+#include "server/serving.h"
+#include "server/shutdown.h"
+
+namespace braid {
+
+// Thread: main; the model is loaded on a thread of its own while the doors answer 503.
+class Daemon {
+ public:
+  // Serves until a signal comes and the answers under way are finished, or cut off at the drain's limit. Returns why the
+  // doors could not open or the model not load.
+  static absl::Status Run(const Config& config);
+
+ private:
+  Daemon(const Config& config, std::vector<KeyHash> keys);
+  absl::Status OpenDoors();
+  absl::Status Load();
+  void Drain();
+  bool IsLive();
+  void Log(const char* what) const;
+
+  const Config config_;
+  const std::vector<KeyHash> keys_;
+  SteadyClock clock_;
+  Metrics metrics_;
+  Serving serving_;
+  EngineHealth health_;
+  std::unique_ptr<Engine> engine_;  // set by the loading thread before serving_ is ready
+  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<GrpcServer> grpc_;
+};
+
+}  // namespace braid

@@ -1,0 +1,36 @@
+// Who may call: SHA-256 hashes of the keys, compared in constant time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace braid {
+
+using KeyHash = std::array<uint8_t, 32>;
+
+// The SHA-256 of a key.
+KeyHash HashKey(std::string_view key);
+
+// Immutable. Thread: any.
+class ApiKeys {
+ public:
+  explicit ApiKeys(std::vector<KeyHash> hashes) : hashes_(std::move(hashes)) {}
+
+  // No keys: everybody may call.
+  bool open() const { return hashes_.empty(); }
+
+  // Returns a short name of the key's identity (of its hash), nothing for an unknown key.
+  std::optional<std::string> Identify(std::string_view key) const;
+
+  // The same for the value of an Authorization header: "Bearer KEY".
+  std::optional<std::string> IdentifyBearer(std::string_view authorization) const;
+
+ private:
+  const std::vector<KeyHash> hashes_;
+};
+
+}  // namespace braid

@@ -1,0 +1,99 @@
+// A chat or completions call: one body to prompts, their token events to a reply or a stream of chunks.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "models/tokenizer/text_stream.h"
+#include "server/openai/pending_call.h"
+#include "server/openai/request_json.h"
+#include "server/openai/response_json.h"
+
+namespace braid {
+
+// Parsed, rendered, encoded and submitted on a text thread (Run); events come on the engine's thread (OnEvent) and are
+// turned into text where answers arrive (Drain).
+class GenerateCall : public PendingCall {
+ public:
+  GenerateCall(Serving* serving, ReplyForm form, CallContext context, std::shared_ptr<ReplySink> sink);
+  ~GenerateCall() override;
+
+  void Run(const Json& body);
+
+ private:
+  struct Choice {
+    ChoicePart part;                       // not yet sent
+    std::unique_ptr<TextStream> text;      // null without tokenizer
+    std::optional<LogprobsText> logprobs;  // when asked for
+    int output_tokens = 0;
+    int64_t last_token_ns = 0;
+    bool begun = false, done = false;
+  };
+  struct PromptState {
+    std::vector<int32_t> ids;
+    std::string echo;                             // text before the output
+    std::vector<TokenLogprobs> logprobs;          // of positions 1.., with echo
+    int cached_tokens = 0;
+    int unfinished = 0;                           // choices
+  };
+
+  absl::Status Prepare(const Json& body);
+  absl::Status ReadChat(const Json& body, const RequestRules& rules);
+  absl::Status ReadCompletion(const Json& body, const RequestRules& rules);
+  absl::Status FitContext(int max_model_len);
+  void MakeChoices(const std::string& model);
+  absl::Status Submit();
+  GenerateRequest RequestFor(int prompt);
+
+  void OnEvent(int prompt, TokenEvent event);
+  void Drain(ReplySink& sink);
+  bool Take(ReplySink& sink, int prompt, const TokenEvent& event);
+  void Begin(int prompt, const TokenEvent& event, Choice& choice);
+  void AddTokens(const TokenEvent& event, Choice& choice);
+  bool AddToken(const TokenEvent& event, size_t i, Choice& choice);
+  void FinishByStopString(int prompt, int index, Choice& choice);
+  void Measure(const TokenEvent& event, Choice& choice);
+  void SendChunk(ReplySink& sink, Choice& choice);
+  void SendRoles(ReplySink& sink);
+  void SendEnd(ReplySink& sink);
+  const Usage* RunningUsage();
+  void OnEnd(bool cancelled) override;
+
+  Serving* const owner_;
+  const ReplyForm form_;
+  const LoadedModel& model_;
+
+  // Set on the text thread before the first submission, then read where answers arrive.
+  GenerationOptions options_;
+  bool echo_ = false;
+  bool drop_output_ = false;               // max_tokens 0: only the prompt is wanted
+  int max_tokens_ = 0;
+  std::optional<ReplyWriter> writer_;
+
+  // Where answers arrive.
+  std::vector<PromptState> prompts_;
+  std::vector<Choice> choices_;            // prompt number * n + index
+  int unfinished_ = 0;
+  bool opened_ = false;                    // the role chunks are out
+  Usage usage_;
+  FinishedRequest progress_;
+  std::string chunk_;                      // scratch
+
+  // Both sides.
+  std::mutex inbox_mutex_;
+  std::vector<std::pair<int, TokenEvent>> inbox_;
+  bool drain_posted_ = false;
+  std::vector<std::optional<RequestHandle>> handles_;
+  std::vector<std::pair<int, int>> early_cancels_;   // prompt, index: ended before the handle was known
+  FinishedRequest reported_;               // progress_ as of the last drain
+  bool submitted_ = false;
+  bool complete_ = false;                  // every choice came to its own end
+  bool ended_ = false;
+};
+
+}  // namespace braid

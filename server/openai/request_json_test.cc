@@ -1,0 +1,140 @@
+#include "server/openai/request_json.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/match.h"
+#include "server/status_mapping.h"
+
+namespace braid {
+namespace {
+
+Json Parsed(const std::string& text) {
+  auto json = ParseJson(text);
+  EXPECT_TRUE(json.ok()) << text << json.status();
+  return json.ok() ? *std::move(json) : Json();
+}
+
+const ServingLimits kLimits;
+const GenerationDefaults kDefaults;
+const RequestRules kRules{kLimits, kDefaults, 100};
+
+absl::StatusOr<ChatRequest> Chat(const std::string& fields) {
+  return ReadChatRequest(Parsed(R"({"messages":[{"role":"user","content":"hi"}])" + fields + "}"), kRules);
+}
+
+absl::StatusOr<CompletionRequest> Completion(const std::string& fields) {
+  return ReadCompletionRequest(Parsed(R"({"model":"m")" + fields + "}"), kRules);
+}
+
+TEST(RequestJson, ChatDefaults) {
+  const auto request = Chat(R"(,"temperature":null,"unknown":[1])");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->options.sampling.temperature, 1.0f);
+  EXPECT_EQ(request->options.sampling.logprobs, -1);
+  EXPECT_EQ(request->options.n, 1);
+  EXPECT_FALSE(request->options.max_tokens.has_value());
+  EXPECT_TRUE(request->input.add_generation_prompt);
+  EXPECT_TRUE(request->options.skip_special_tokens);
+}
+
+TEST(RequestJson, ChatFields) {
+  const auto request = Chat(R"(,"max_tokens":9,"max_completion_tokens":7,"temperature":0,"top_p":0.5,"top_k":-1,"min_p":0.1,
+    "frequency_penalty":-2,"presence_penalty":2,"repetition_penalty":1.5,"logit_bias":{"3":-100,"99":1.5},"logprobs":true,
+    "top_logprobs":20,"n":3,"best_of":3,"seed":-5,"stop":["a","b"],"stop_token_ids":[1],"include_stop_str_in_output":true,
+    "ignore_eos":true,"min_tokens":2,"allowed_token_ids":[4],"stream":true,
+    "stream_options":{"include_usage":true,"continuous_usage_stats":true},"priority":-4,"return_token_ids":true,
+    "reasoning_effort":"low","chat_template_kwargs":{"enable_thinking":false},"response_format":{"type":"text"}, "user":"u")");
+  ASSERT_TRUE(request.ok()) << request.status();
+  const GenerationOptions& options = request->options;
+  EXPECT_EQ(options.max_tokens, 7);
+  EXPECT_EQ(options.sampling.logit_bias.size(), 2u);
+  EXPECT_EQ(options.sampling.logprobs, 20);
+  EXPECT_EQ(options.sampling.seed, static_cast<uint64_t>(-5));
+  EXPECT_EQ(options.stop.size(), 2u);
+  EXPECT_TRUE(options.continuous_usage_stats);
+  EXPECT_EQ(options.priority, -4);
+  EXPECT_EQ(request->input.kwargs["reasoning_effort"], "low");
+  EXPECT_EQ(request->input.kwargs["enable_thinking"], false);
+}
+
+struct BadField {
+  const char* fields;
+  const char* param;
+};
+
+TEST(RequestJson, ChatErrorsNameTheField) {
+  const BadField table[] = {
+      {R"(,"temperature":2.1)", "temperature"}, {R"(,"temperature":"1")", "temperature"}, {R"(,"temperature":true)", "temperature"},
+      {R"(,"top_p":-0.1)", "top_p"}, {R"(,"top_k":1.5)", "top_k"}, {R"(,"top_k":-2)", "top_k"}, {R"(,"min_p":2)", "min_p"},
+      {R"(,"frequency_penalty":3)", "frequency_penalty"}, {R"(,"repetition_penalty":0)", "repetition_penalty"},
+      {R"(,"logit_bias":{"100":1})", "logit_bias"}, {R"(,"logit_bias":{"x":1})", "logit_bias"}, {R"(,"logit_bias":{"1":101})", "logit_bias"},
+      {R"(,"logit_bias":[1])", "logit_bias"}, {R"(,"top_logprobs":2)", "top_logprobs"}, {R"(,"logprobs":1)", "logprobs"},
+      {R"(,"logprobs":true,"top_logprobs":21)", "top_logprobs"}, {R"(,"n":0)", "n"}, {R"(,"n":129)", "n"}, {R"(,"n":true)", "n"},
+      {R"(,"n":2,"best_of":3)", "best_of"}, {R"(,"seed":1.0)", "seed"}, {R"(,"seed":18446744073709551615)", "seed"},
+      {R"(,"stop":"")", "stop"}, {R"(,"stop":["a","b","c","d","e"])", "stop"}, {R"(,"stop":[1])", "stop"}, {R"(,"stop":{})", "stop"},
+      {R"(,"stop_token_ids":[100])", "stop_token_ids"}, {R"(,"stop_token_ids":[-1])", "stop_token_ids"},
+      {R"(,"max_tokens":0)", "max_tokens"}, {R"(,"max_tokens":99999999999)", "max_tokens"}, {R"(,"max_tokens":4,"min_tokens":5)", "min_tokens"},
+      {R"(,"allowed_token_ids":[])", "allowed_token_ids"}, {R"(,"stream":1)", "stream"}, {R"(,"stream_options":{})", "stream_options"},
+      {R"(,"stream":true,"stream_options":{"include_usage":1})", "stream_options"}, {R"(,"model":1)", "model"},
+      {R"(,"response_format":{"type":"json_object"})", "response_format"}, {R"(,"response_format":{})", "response_format"},
+      {R"(,"structured_outputs":{"regex":"a"})", "structured_outputs"}, {R"(,"prompt_logprobs":1)", "prompt_logprobs"},
+      {R"(,"bad_words":["a"])", "bad_words"}, {R"(,"thinking_token_budget":1)", "thinking_token_budget"}, {R"(,"echo":true)", "echo"},
+      {R"(,"suffix":"a")", "suffix"}, {R"(,"chat_template":"x")", "chat_template"}, {R"(,"tools":[])", "tools"},
+      {R"(,"tools":[{"type":"x"}])", "tools"}, {R"(,"tool_choice":"auto")", "tool_choice"}, {R"(,"tool_choice":"maybe")", "tool_choice"},
+      {R"(,"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required")", "tool_choice"},
+      {R"(,"reasoning_effort":"huge")", "reasoning_effort"}, {R"(,"chat_template_kwargs":[])", "chat_template_kwargs"},
+      {R"(,"add_generation_prompt":true,"continue_final_message":true)", "continue_final_message"},
+      {R"(,"modalities":["audio"])", "modalities"}, {R"(,"cache_salt":"a/b")", "cache_salt"}, {R"(,"priority":0.5)", "priority"},
+  };
+  for (const BadField& bad : table) {
+    const auto request = Chat(bad.fields);
+    ASSERT_FALSE(request.ok()) << bad.fields;
+    EXPECT_EQ(HttpStatusOf(request.status()), 400) << bad.fields;
+    EXPECT_EQ(ParamOf(request.status()), bad.param) << request.status();
+    EXPECT_TRUE(absl::StrContains(request.status().message(), bad.param)) << request.status();
+  }
+}
+
+TEST(RequestJson, ChecksMessages) {
+  for (const char* messages : {
+           "null", "[]", "{}", "[1]", R"([{"content":"a"}])", R"([{"role":"wizard","content":"a"}])", R"([{"role":"user"}])",
+           R"([{"role":"user","content":1}])", R"([{"role":"user","content":[1]}])", R"([{"role":"user","content":[{"type":"text"}]}])",
+           R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x"}}]}])", R"([{"role":"tool","content":"a"}])",
+           R"([{"role":"assistant","tool_calls":{}}])", R"([{"role":"assistant","tool_calls":[{"function":{}}]}])"}) {
+    const auto request = ReadChatRequest(Parsed(std::string(R"({"messages":)") + messages + "}"), kRules);
+    ASSERT_FALSE(request.ok()) << messages;
+    EXPECT_EQ(ParamOf(request.status()), "messages");
+  }
+  for (const char* messages : {R"([{"role":"developer","content":"a"},{"role":"user","content":[{"type":"text","text":"b"}]}])",
+                               R"([{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},
+                                   {"role":"tool","tool_call_id":"1","content":"x"}])"}) {
+    EXPECT_TRUE(ReadChatRequest(Parsed(std::string(R"({"messages":)") + messages + "}"), kRules).ok()) << messages;
+  }
+}
+
+TEST(RequestJson, CompletionPrompts) {
+  EXPECT_EQ(Completion(R"(,"prompt":"a")")->prompts.size(), 1u);
+  EXPECT_EQ(Completion(R"(,"prompt":["a","b"])")->prompts.size(), 2u);
+  EXPECT_EQ(std::get<1>(Completion(R"(,"prompt":[1,2])")->prompts[0]), (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(Completion(R"(,"prompt":[[1],[2,3]])")->prompts.size(), 2u);
+  EXPECT_EQ(Completion(R"(,"prompt":"a")")->options.max_tokens, 16);
+  EXPECT_EQ(Completion(R"(,"prompt":"a","echo":true,"max_tokens":0)")->options.max_tokens, 0);
+  for (const char* fields : {"", R"(,"prompt":1)", R"(,"prompt":[])", R"(,"prompt":[1,"a"])", R"(,"prompt":["a",1])",
+                             R"(,"prompt":[[1],"a"])", R"(,"prompt":[100])", R"(,"prompt":[1.5])", R"(,"prompt":[true])", R"(,"prompt":{})"}) {
+    const auto request = Completion(fields);
+    ASSERT_FALSE(request.ok()) << fields;
+    EXPECT_EQ(ParamOf(request.status()), "prompt");
+  }
+  EXPECT_EQ(ParamOf(Completion(R"(,"prompt":"a","max_tokens":0)").status()), "max_tokens");
+  EXPECT_EQ(ParamOf(Completion(R"(,"prompt":"a","logprobs":6)").status()), "logprobs");
+  EXPECT_EQ(ParamOf(Completion(R"(,"prompt":"a","logprobs":true)").status()), "logprobs");
+}
+
+TEST(RequestJson, BodyMustBeAnObject) {
+  EXPECT_FALSE(ReadChatRequest(Json::array(), kRules).ok());
+  EXPECT_FALSE(ReadTokenizeRequest(Json("x"), kRules).ok());
+  EXPECT_FALSE(ReadDetokenizeRequest(Parsed(R"({"tokens":[100]})"), kRules).ok());
+}
+
+}  // namespace
+}  // namespace braid
