@@ -223,7 +223,7 @@ TEST(NemotronHConfig, RefusesBadFieldsByName) {
       {R"({"hybrid_override_pattern":"|"})", "hybrid_override_pattern: 0 layers"},
       {R"({"hybrid_override_pattern":null})", "layers_block_type: is missing"},
       {R"({"layers_block_type":["mamba","rnn"]})", "layers_block_type: \"rnn\" is no kind of layer"},
-      {R"({"layers_block_type":[]})", "layers_block_type: an array of 0"},
+      {R"({"layers_block_type":[]})", "layers_block_type: a list is no list of 1"},
       {R"({"layers_block_type":"M"})", "layers_block_type: \"M\" is no list"},
       {R"({"mamba_num_heads":null})", "mamba_num_heads: is missing"},
       {R"({"n_groups":3})", "n_groups: 3 does not divide mamba_num_heads 8"},

@@ -43,7 +43,7 @@ std::string Dashed(absl::string_view name) { return absl::StrReplaceAll(name, {{
 bool IsForeign(absl::string_view name, absl::string_view value) {
   return absl::StartsWith(name, "BRAID_SERVICE_") || absl::StartsWith(name, "BRAID_PORT_") ||
          (name == "BRAID_PORT" && absl::StrContains(value, "://")) || absl::StartsWith(name, "BRAID_BENCH_") ||
-         name == "BRAID_ORACLES" || name == "BRAID_CONFIG";
+         absl::StartsWith(name, "BRAID_TEST_") || name == "BRAID_ORACLES" || name == "BRAID_CONFIG";
 }
 
 absl::StatusOr<Source> ReadEnvironment(const char* const* environment) {

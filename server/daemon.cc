@@ -121,6 +121,11 @@ absl::Status Daemon::Load() {
   }
   ASSIGN_OR_RETURN(engine_, Engine::Start(engine, *checkpoint, &clock_));
   phase_ends("engine");
+  if (model.text.tokenizer != nullptr && model.text.tokenizer->vocab_size() > engine_->info().vocab_size) {
+    return absl::InvalidArgumentError(absl::StrCat(config_.engine.model, ": tokenizer: token id ",
+                                                   model.text.tokenizer->vocab_size() - 1, " is past the embedding's ",
+                                                   engine_->info().vocab_size, " rows"));
+  }
   metrics_.SetModel(engine_->info(), [this] { return engine_->Stats(); });
   model.source = std::make_unique<EngineTokenSource>(engine_.get());
   serving_.SetReady(std::move(model));

@@ -5,6 +5,7 @@
 
 #include "kernels/base/errors.h"
 #include "kernels/base/log.h"
+#include "models/weights/mapped_file.h"
 #include "server/config.h"
 #include "server/daemon.h"
 #include "server/inspect.h"
@@ -30,6 +31,7 @@ absl::Status Run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  braid::InstallTruncationGuard();
   std::string error;
   try {
     const absl::Status status = Run(argc, argv);

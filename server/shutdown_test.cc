@@ -5,7 +5,8 @@
 
 #include <thread>
 
-#include "gtest/gtest.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace braid {
 namespace {
@@ -33,7 +34,7 @@ TEST(ShutdownSignalDeathTest, TheSecondSignalEndsTheProcess) {
         kill(getpid(), SIGTERM);
         pause();
       },
-      testing::KilledBySignal(SIGTERM), "");
+      testing::KilledBySignal(SIGTERM), testing::_);
 }
 
 }  // namespace

@@ -11,8 +11,8 @@ cmake --preset "$preset" -DBRAID_TESTS=ON
 cmake --build "build/$preset"
 
 # The real model and the real clients, for the end-to-end tests; kept from run to run.
-BRAID_DEFAULT_MODEL=$(deploy/default_model.sh)
-export BRAID_DEFAULT_MODEL
+BRAID_TEST_MODEL=$(deploy/default_model.sh)
+export BRAID_TEST_MODEL
 venv=build/clients
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check -r tests/end_to_end/requirements.txt

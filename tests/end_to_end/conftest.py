@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("BRAID_BUILD_DIR", ROOT / "build" / "release"))
+BUILD = pathlib.Path(os.environ.get("BRAID_TEST_BUILD", ROOT / "build" / "release"))
 MODELS = ROOT / "tests" / "data" / "models"
 
 
@@ -86,9 +86,9 @@ class Server:
 
 
 def default_model():
-    path = os.environ.get("BRAID_DEFAULT_MODEL")
+    path = os.environ.get("BRAID_TEST_MODEL")
     if not path:
-        pytest.skip("BRAID_DEFAULT_MODEL is not set")
+        pytest.skip("BRAID_TEST_MODEL is not set")
     return path
 
 

@@ -104,7 +104,8 @@ def test_a_long_prompt_does_not_stall_the_others():
 
 
 def test_a_client_that_leaves_frees_its_blocks(hybrid):
-    body = json.dumps({"prompt": [1, 2, 3], "max_tokens": 3000, "stream": True, "ignore_eos": True}).encode()
+    body = json.dumps({"prompt": [1, 2, 3], "max_tokens": 3000, "stream": True, "ignore_eos": True,
+                       "return_token_ids": True}).encode()
     for linger in (b"", struct.pack("ii", 1, 0)):  # FIN, then RST
         s = socket.create_connection(("127.0.0.1", hybrid.port))
         s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

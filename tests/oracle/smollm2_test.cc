@@ -1,5 +1,5 @@
 // The default model against what transformers computes on the dequantized weights of the same file: prompts, ids and
-// logprobs, alone and in company. Needs the file: $BRAID_DEFAULT_MODEL, set by tests/run.sh.
+// logprobs, alone and in company. Needs the file: $BRAID_TEST_MODEL, set by tests/run.sh.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -46,7 +46,7 @@ Smol Load(const char* path) {
 class SmolLm2 : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    const char* path = std::getenv("BRAID_DEFAULT_MODEL");
+    const char* path = std::getenv("BRAID_TEST_MODEL");
     if (path != nullptr) smol_ = new Smol(Load(path));
   }
   static void TearDownTestSuite() {
@@ -54,7 +54,7 @@ class SmolLm2 : public ::testing::Test {
     smol_ = nullptr;
   }
   void SetUp() override {
-    if (smol_ == nullptr) GTEST_SKIP() << "BRAID_DEFAULT_MODEL is not set";
+    if (smol_ == nullptr) GTEST_SKIP() << "BRAID_TEST_MODEL is not set";
   }
   // The greedy answer to a chat, as long as the oracle's.
   GenerateRequest Answer(const Json& chat, Collector& collector) {
