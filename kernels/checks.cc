@@ -12,6 +12,33 @@ void CheckMatrix(const TensorView& view, const char* name) {
       << name << " [" << view.rows << ", " << view.cols << "] stride " << view.stride;
 }
 
+void CheckMatrix(const TensorView& view, const char* name, int64_t rows, int64_t cols) {
+  CheckMatrix(view, name);
+  CHECK(view.rows == rows && view.cols == cols)
+      << name << " [" << view.rows << ", " << view.cols << "], want [" << rows << ", " << cols << "]";
+}
+
+// Spans cover the rows without gap, and each knows how much of it is final.
+void CheckBatch(const RaggedBatch& batch) {
+  int64_t next = 0;
+  for (const SequenceSpan& span : batch.sequences) {
+    CHECK_EQ(span.first_row, next);
+    CHECK(span.num_committed >= 0 && span.num_committed <= span.num_tokens) << span.num_committed;
+    next += span.num_tokens;
+  }
+  CHECK_EQ(next, batch.num_tokens());
+}
+
+void CheckStates(const RaggedBatch& batch, const MambaStateLayout& layout) {
+  for (const SequenceSpan& span : batch.sequences) {
+    CHECK_GE(span.state_slot, 0);
+    CHECK(span.state_position % layout.grid == 0 && span.state_position <= span.start)
+        << "state at " << span.state_position << ", chunk at " << span.start;
+    // What lies between the state and the chunk must still be in the ring.
+    CHECK_LE(span.start - span.state_position, layout.ring_rows());
+  }
+}
+
 }  // namespace
 
 void Check(const LinearArgs& args) {
@@ -29,6 +56,76 @@ void Check(const EmbeddingArgs& args) {
   CHECK_EQ(args.y.rows, static_cast<int64_t>(args.ids.size()));
   CHECK_EQ(args.y.cols, args.table->cols());
   for (int32_t id : args.ids) CHECK(id >= 0 && id < args.table->rows()) << "id " << id << " of " << args.table->rows();
+}
+
+void Check(const RmsNormArgs& args) {
+  CheckMatrix(args.x, "x", args.y.rows, args.y.cols);
+  CheckMatrix(args.y, "y");
+}
+
+void Check(const GatedRmsNormArgs& args) {
+  CheckMatrix(args.x, "x", args.y.rows, args.y.cols);
+  CheckMatrix(args.gate, "gate", args.y.rows, args.y.cols);
+  CheckMatrix(args.y, "y");
+  CHECK(args.groups > 0 && args.y.cols % args.groups == 0) << args.groups << " groups of " << args.y.cols;
+}
+
+void Check(const RopeKvWriteArgs& args) {
+  const int64_t tokens = args.batch->num_tokens(), kv_size = int64_t{args.cache.kv_heads} * args.cache.head_dim;
+  CheckMatrix(args.k, "k", tokens, kv_size);
+  CheckMatrix(args.v, "v", tokens, kv_size);
+  CheckMatrix(args.q, "q", tokens, args.q.cols);
+  CHECK_EQ(args.q.cols % args.cache.head_dim, 0);
+  CHECK_LE(2 * args.inverse_frequencies.size(), static_cast<size_t>(args.cache.head_dim));
+  CheckBatch(*args.batch);
+}
+
+void Check(const AttentionArgs& args) {
+  const int64_t tokens = args.batch->num_tokens(), q_size = int64_t{args.heads} * args.cache.head_dim;
+  CheckMatrix(args.q, "q", tokens, q_size);
+  CheckMatrix(args.out, "out", tokens, q_size);
+  CHECK_EQ(args.heads % args.cache.kv_heads, 0);
+  CHECK_EQ(args.cache.block_size % 16, 0);
+  CheckBatch(*args.batch);
+}
+
+void Check(const Conv1dArgs& args) {
+  const int64_t tokens = args.batch->num_tokens();
+  CheckMatrix(args.x, "x", tokens, args.layout.conv_dim());
+  CheckMatrix(args.y, "y", tokens, args.layout.conv_dim());
+  CheckBatch(*args.batch);
+  CheckStates(*args.batch, args.layout);
+}
+
+void Check(const SsmArgs& args) {
+  const int64_t tokens = args.batch->num_tokens();
+  CheckMatrix(args.xbc, "xbc", tokens, args.layout.conv_dim());
+  CheckMatrix(args.dt, "dt", tokens, args.layout.heads);
+  CheckMatrix(args.y, "y", tokens, args.layout.d_inner());
+  CHECK_EQ(args.layout.heads % args.layout.groups, 0);
+  CheckBatch(*args.batch);
+  CheckStates(*args.batch, args.layout);
+}
+
+void Check(const RouteArgs& args) {
+  CheckMatrix(args.x, "x");
+  CHECK(args.top_k > 0 && args.top_k <= args.experts) << args.top_k << " of " << args.experts;
+  CHECK(args.groups > 0 && args.experts % args.groups == 0) << args.groups << " groups of " << args.experts;
+  CHECK(args.top_groups > 0 && args.top_groups <= args.groups) << args.top_groups << " of " << args.groups;
+  CHECK_LE(args.top_k, args.experts / args.groups * args.top_groups);
+}
+
+void Check(const SampleArgs& args) {
+  CheckMatrix(args.logits, "logits");
+  CHECK_EQ(args.rows.size(), static_cast<size_t>(args.logits.rows));
+  CHECK_EQ(args.sampled.size(), args.rows.size());
+}
+
+void Check(const TokenLogprobsArgs& args) {
+  CheckMatrix(args.logits, "logits");
+  CHECK_EQ(args.tokens.size(), static_cast<size_t>(args.logits.rows));
+  CHECK_EQ(args.top.size(), args.tokens.size());
+  CHECK_EQ(args.sampled.size(), args.tokens.size());
 }
 
 void Check(const ExpertsArgs& args) {
