@@ -13,6 +13,9 @@
 
 namespace braid {
 
+inline constexpr int64_t kMaxSize = int64_t{1} << 24;  // of one dimension of a weight
+inline constexpr int64_t kMaxLayers = 4096;
+
 enum class RopeKind { kNone, kDefault, kLinear, kLlama3 };
 
 // Rotary positions: pair i of a head turns by position * theta^(-2i/d), scaled by kind.
