@@ -20,7 +20,7 @@ struct SchedulerConfig {
   ChunkedPrefill chunked_prefill = ChunkedPrefill::kOn;
   // With chunked prefill on: prompt tokens may make a step that carries decodes at most this many times as long as the
   // decodes alone would be (by the measured StepCost); 0: no bound but the token budget.
-  double max_stall = 2.0;
+  double max_stall = 1.75;
   Policy policy = Policy::kFcfs;
 };
 
