@@ -124,6 +124,7 @@ absl::StatusOr<std::unique_ptr<Model>> LoadLlama(const Checkpoint& checkpoint, B
   const WeightLoader loader(checkpoint, backend, progress);
   auto model = std::make_unique<Llama>(config, loader, checkpoint.gguf() != nullptr ? kGguf : kHuggingFace);
   RETURN_IF_ERROR(loader.status());
+  checkpoint.Find("rope_freqs.weight");  // GGUF's frequency divisors: the configuration has read them
   return model;
 }
 
