@@ -54,6 +54,8 @@ absl::StatusOr<TextModel> LoadFromGguf(const Checkpoint& checkpoint) {
   auto chat = ChatTemplate::Parse(source, text.tokenizer->bos_token(), text.tokenizer->eos_token());
   if (!chat.ok()) return In(checkpoint, "", chat.status());
   text.chat_template = *std::move(chat);
+  const std::string architecture = gguf.Has("general.architecture") ? gguf.GetString("general.architecture").value_or("") : "";
+  text.output_format = GuessOutputFormat({.model_type = architecture, .chat_template = source});
   return text;
 }
 
@@ -90,6 +92,9 @@ absl::StatusOr<TextModel> LoadFromFolder(const Checkpoint& checkpoint) {
   auto chat = ChatTemplate::Parse(source, text.tokenizer->bos_token(), text.tokenizer->eos_token());
   if (!chat.ok()) return In(checkpoint, file, chat.status());
   text.chat_template = *std::move(chat);
+  const Json type = checkpoint.config().value("model_type", Json());
+  const std::string model_type = type.is_string() ? type.get<std::string>() : "";
+  text.output_format = GuessOutputFormat({.model_type = model_type, .chat_template = source});
   return text;
 }
 

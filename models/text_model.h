@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "models/chat/chat_template.h"
+#include "models/chat/output/output_parser.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace braid {
@@ -16,6 +17,7 @@ class Checkpoint;
 struct TextModel {
   std::unique_ptr<Tokenizer> tokenizer;         // null: token ids only
   std::unique_ptr<ChatTemplate> chat_template;  // null: no chat
+  OutputFormat output_format = OutputFormat::kPlain;  // of reasoning and tool calls, as the template writes them
 };
 
 // Reads tokenizer and template of `checkpoint`; a file that is there but broken is an error.

@@ -127,6 +127,12 @@ absl::StatusOr<std::string> ChatTemplate::Render(const Input& input) const {
   return RenderJinja(tree_, context, input.unix_time);
 }
 
+absl::StatusOr<std::string> ChatTemplate::RenderContext(const Json& variables, int64_t unix_time) const {
+  JinjaContext context;
+  for (const auto& [name, value] : variables.items()) context.emplace_back(name, &value);
+  return RenderJinja(tree_, context, unix_time);
+}
+
 bool ChatTemplate::Mentions(std::string_view word) const { return tree_.words.contains(std::string(word)); }
 
 absl::StatusOr<Json> NormalizeMessages(const Json& messages, const ChatTemplate& chat_template) {

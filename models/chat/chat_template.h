@@ -32,6 +32,9 @@ class ChatTemplate {
   // Returns the prompt. InvalidArgument holds the words of raise_exception, or the template's line and its fault.
   absl::StatusOr<std::string> Render(const Input& input) const;
 
+  // The same over variables of the caller's choosing, an object, and none else.
+  absl::StatusOr<std::string> RenderContext(const Json& variables, int64_t unix_time) const;
+
   // True when `word` stands in the template as a name, an attribute or a string ("enable_thinking", "developer").
   bool Mentions(std::string_view word) const;
 
