@@ -12,11 +12,16 @@
 namespace braid {
 
 enum class DType : uint8_t {
-  kF32, kF16, kBF16, kF64, kI64, kI32, kI16, kI8, kU8, kBool, kF8E4M3, kF8E5M2,
+  kF32, kF16, kBF16, kF64, kI64, kI32, kI16, kI8, kU8, kBool, kF8E4M3, kF8E5M2, kF8E8M0,
   // Blocks of 32 elements along the last dimension, GGUF layout.
-  kQ8_0, kQ4_0, kQ4_1,
+  kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kIQ4_NL, kMXFP4Blocks,
+  // Blocks of 256.
+  kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K,
+  // E2M1 codes, two to a byte, the first in the low half; their scales lie in tensors of their own: E4M3 for each 16
+  // elements of a row and one f32, or E8M0 for each 32.
+  kNVFP4, kMXFP4,
 };
-inline constexpr int kNumDTypes = static_cast<int>(DType::kQ4_1) + 1;
+inline constexpr int kNumDTypes = static_cast<int>(DType::kMXFP4) + 1;
 
 const char* DTypeName(DType dtype);
 

@@ -12,6 +12,7 @@
 #include "models/gguf_llama_config.h"
 #include "models/weights/checked_size.h"
 #include "models/weights/config_fields.h"
+#include "models/weights/quantization.h"
 
 namespace braid {
 namespace {
@@ -69,9 +70,7 @@ std::optional<int32_t> BosTokenId(ConfigFields& fields, int vocab_size) {
 
 // What every family refuses rather than computes wrongly.
 void RefuseUnsupported(ConfigFields& fields) {
-  if (fields.Find({"quantization_config"}) != nullptr) {
-    fields.Unsupported("quantization_config", "quantized checkpoints of this kind are not supported");
-  }
+  fields.Ignore({"quantization_config"});  // quantization.h reads it
   if (fields.Find({"sliding_window"}) != nullptr && fields.BoolOr({"use_sliding_window"}, true)) {
     fields.Unsupported("sliding_window", "windowed attention is not supported, want null");
   }
@@ -386,13 +385,6 @@ void IgnoreNemotronH(ConfigFields& fields) {
 
 std::string ConfigPath(const Checkpoint& checkpoint) { return absl::StrCat(checkpoint.path(), "/config.json"); }
 
-// ModelOpt says so in a file beside config.json.
-absl::Status RefuseQuantized(const Checkpoint& checkpoint) {
-  if (checkpoint.TextFile("hf_quant_config.json").empty()) return absl::OkStatus();
-  return absl::UnimplementedError(
-      absl::StrCat(checkpoint.path(), "/hf_quant_config.json: quantized checkpoints of this kind are not supported"));
-}
-
 // The factor by which llama3 scaling changes a frequency: long wavelengths are stretched, short ones are kept.
 double Llama3Scale(const RopeConfig& rope, double frequency) {
   const double turns = rope.original_max_position * frequency / (2.0 * std::numbers::pi);  // in the original length
@@ -509,7 +501,7 @@ absl::StatusOr<std::string> ReadModelType(const Checkpoint& checkpoint) {
 
 absl::StatusOr<LlamaConfig> ReadLlamaConfig(const Checkpoint& checkpoint) {
   if (checkpoint.gguf() != nullptr) return ReadGgufLlama(*checkpoint.gguf());
-  RETURN_IF_ERROR(RefuseQuantized(checkpoint));
+  RETURN_IF_ERROR(ReadQuantization(checkpoint).status());
   return ParseLlamaConfig(checkpoint.config(), checkpoint.generation_config(), ConfigPath(checkpoint));
 }
 
@@ -518,7 +510,7 @@ absl::StatusOr<NemotronHConfig> ReadNemotronHConfig(const Checkpoint& checkpoint
     return absl::UnimplementedError(
         absl::StrCat(checkpoint.path(), ": general.architecture: nemotron_h in GGUF is not supported"));
   }
-  RETURN_IF_ERROR(RefuseQuantized(checkpoint));
+  RETURN_IF_ERROR(ReadQuantization(checkpoint).status());
   return ParseNemotronHConfig(checkpoint.config(), checkpoint.generation_config(), ConfigPath(checkpoint));
 }
 

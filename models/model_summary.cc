@@ -1,6 +1,7 @@
 #include "models/model_summary.h"
 
 #include "models/model.h"
+#include "models/weights/quantization.h"
 
 namespace braid {
 
@@ -13,10 +14,9 @@ absl::StatusOr<ModelSummary> Summarize(const Checkpoint& checkpoint, DType kv_dt
                        .state_bytes_per_sequence = info.cache.StateBytesPerSequence(),
                        .max_model_len = info.max_model_len,
                        .vocab_size = info.vocab_size};
-  for (const auto& [dtype, bytes] : checkpoint.BytesByType()) {
-    const DTypeBlock block = BlockOf(dtype);
-    summary.parameters += bytes / block.bytes * block.elements;
-    summary.bytes_by_format.emplace_back(DTypeName(dtype), bytes);
+  for (const FormatBytes& format : BytesByFormat(checkpoint)) {
+    summary.parameters += format.parameters;
+    summary.bytes_by_format.emplace_back(format.format, format.bytes);
   }
   return summary;
 }

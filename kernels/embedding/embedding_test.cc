@@ -25,12 +25,23 @@ TEST(Embedding, EqualsRefInEveryFormat) {
   const std::vector<int32_t> ids = {0, 36, 15, 16, 17, 31, 32, 36, 0};
   for (DType dtype : testing::kWeightFormats) {
     SCOPED_TRACE(DTypeName(dtype));
-    const StoredWeight table(dtype, 37, 96, 1);
+    const StoredWeight table(dtype, 37, testing::ColsFor(dtype, 80), 1);
     const Matrix wanted = Embed(*MakeRefBackend(), {.parts = {table.part()}}, ids);
     ForEachIsa([&](const std::string& isa) {
       for (int threads : {1, 3}) {
         EXPECT_TRUE(SameBits(Embed(*MakeCpu(isa, threads), {.parts = {table.part()}}, ids), wanted));
       }
+    });
+  }
+}
+
+TEST(Embedding, EqualsRefInEveryScaleBlockOfFp8) {
+  const std::vector<int32_t> ids = {0, 36, 15, 16};
+  for (const testing::ScaleBlock& block : {testing::ScaleBlock{0, 0}, {1, 600}, {7, 32}, {16, 128}, {9, 512}}) {
+    const StoredWeight table(DType::kF8E4M3, 37, 600, 1, block);
+    const Matrix wanted = Embed(*MakeRefBackend(), {.parts = {table.part()}}, ids);
+    ForEachIsa([&](const std::string& isa) {
+      EXPECT_TRUE(SameBits(Embed(*MakeCpu(isa, 2), {.parts = {table.part()}}, ids), wanted)) << block.cols;
     });
   }
 }

@@ -2,12 +2,10 @@
 // input alone. One layout serves every instruction set. Parts keep their formats; each has its own panels, the last
 // one padded with zero rows. Gate and up of a pair alternate panel by panel.
 //
-// A panel of cols = 32 * blocks inputs:
+// A panel:
 //   F32, F16, BF16: [cols][16 rows]
-//   Q4_0, Q4_1:     per block: codes [4 groups][16 rows][4 bytes], scales [16 rows] f16, in Q4_1 minima [16 rows] f16;
-//                   group g has inputs 4g..4g+3 in the low halves of its bytes and 16+4g..16+4g+3 in the high halves
-//   Q8_0:           per block: codes + 128 [8 groups][16 rows][4 bytes], scales [16 rows] f16
-// A block's scales lie behind its codes, so that one row's product reads one stream.
+//   F8_E4M3:        for each `depth` inputs (the last may have fewer): codes [inputs][16 rows], scales f32 [16 rows]
+//   block formats:  blocks of 32 inputs, panel_format.h
 #pragma once
 
 #include <memory>
@@ -15,34 +13,24 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/linear/panel_format.h"
 #include "kernels/packed_weight.h"
 
 namespace braid {
 
-inline constexpr int kPanelRows = 16;
-inline constexpr int kBlockCols = 32;
-
 // One part in panels.
 struct PanelSet {
-  DType dtype;
+  DType dtype;        // of the panels: GGUF's MXFP4 blocks become MXFP4
   int64_t first_row;  // of the whole matrix
   int64_t rows;
   int64_t panels;
   int64_t stride;     // bytes from one panel to the next
   const std::byte* data;
+  int64_t depth = 0;      // F8_E4M3: inputs between changes of scale
+  float global = 1.0f;    // NVFP4, MXFP4: multiplies all
 
   const std::byte* panel(int64_t i) const { return data + i * stride; }
 };
-
-// Bytes of one block of a panel: its codes, then its scales (and minima).
-struct PanelBlock {
-  int code_bytes;
-  int bytes;
-};
-constexpr PanelBlock PanelBlockOf(DType dtype) {
-  const int code_bytes = dtype == DType::kQ8_0 ? 512 : 256;
-  return {code_bytes, code_bytes + 2 * kPanelRows * (dtype == DType::kQ4_1 ? 2 : 1)};
-}
 
 class CpuPackedWeight final : public PackedWeight {
  public:
@@ -58,6 +46,9 @@ class CpuPackedWeight final : public PackedWeight {
   // Panels to be walked: those of all sets, or of the gate when it is a pair.
   int64_t num_panels() const { return num_panels_; }
   int64_t bytes() const override { return static_cast<int64_t>(bytes_.size()); }
+
+  // Writes row `row`, cols floats, to `y`: what the definition's row holds.
+  void UnpackRow(int64_t row, float* y) const;
 
  private:
   explicit CpuPackedWeight(const WeightSource& source);

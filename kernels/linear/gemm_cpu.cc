@@ -1,135 +1,30 @@
 // y = x W^T over panels of 16 output rows. A register's lanes are output rows; the input is walked in one order, so
 // an output's bits depend neither on the rows beside it nor on threads nor on the instruction set.
 //   plain formats:  acc = fma(w, x, acc) for each input in turn, w widened to f32
-//   block formats:  acc = fma(dot, w_scale * x_scale, acc), then for Q4_1 acc = fma(w_min, x_scale * sum(x codes), acc),
-//                   for each block of 32 in turn; dot is an exact integer
+//   F8_E4M3:        the same within a group of `depth` inputs; acc = fma(group's sum, its scale, acc)
+//   block formats:  acc = fma(dot, w_scale * x_scale, acc), then where there are minima
+//                   acc = fma(w_min, x_scale * sum(x codes), acc), for each 32 or 16 inputs of one scale in turn; dot
+//                   is an exact integer
 // One row is bound by reading the weights once; many rows by integer (or FMA) throughput: rows are taken in chunks
 // whose activations stay in L2 while a group of panels passes, and a panel's block serves up to 8 rows once decoded.
 #include "kernels/linear/gemm_cpu.h"
 
 #include "kernels/float_types.h"
 
-#include "kernels/linear/gemm_words.h"
+#include "kernels/linear/gemm_floats.h"
+#include "kernels/linear/gemm_formats.h"
 
 namespace braid::cpu::BRAID_ISA {
 namespace {
 
-// Rows that pass over one group of panels; their sums lie on the stack.
-constexpr int kRowChunk = 64;
-// Inputs of plain formats between which the sums rest there, so that a group's weights stay in L2.
-constexpr int64_t kDepth = 512;
-
-constexpr int kMaxPanels = kWidth == 16 ? 4 : 2;  // of plain formats, side by side
-constexpr int kFloatRows = 4;
 constexpr int kBlockRows = kWidth == 16 ? 8 : 4;  // rows at a time: what the registers hold
-constexpr int kPasses = kPanelRows / kWidth;      // registers to a panel
-
-// The sums of a chunk of rows for up to kMaxPanels panels: [panels][rows][16].
-struct Sums {
-  alignas(64) float values[kMaxPanels][kRowChunk][kPanelRows];
-};
-
-// ---- plain formats
-
-struct F32Format {
-  using Element = float;
-  BRAID_WORD static Floats Widen(const Element* p) { return LoadFloats(p); }
-};
-struct F16Format {
-  using Element = uint16_t;
-  BRAID_WORD static Floats Widen(const Element* p) { return WidenF16(p); }
-};
-struct Bf16Format {
-  using Element = uint16_t;
-  BRAID_WORD static Floats Widen(const Element* p) { return WidenBf16(p); }
-};
-
-// sums[v][r] (+)= the products of R rows at `x` and V registers of output rows over inputs [begin, end).
-template <class Format, int R, int V>
-void FloatKernel(const PanelSet& set, int64_t first_panel, const float* x, int64_t stride, int64_t begin, int64_t end,
-                 float* sums) {
-  const typename Format::Element* weights[V];
-  for (int v = 0; v < V; ++v) {
-    const std::byte* const panel = set.panel(first_panel + v / kPasses);
-    weights[v] = reinterpret_cast<const typename Format::Element*>(panel) + v % kPasses * kWidth;
-  }
-  const auto place = [&](int v, int r) {
-    return sums + (v / kPasses * kRowChunk + r) * kPanelRows + v % kPasses * kWidth;
-  };
-  Floats sum[V][R];
-  for (int v = 0; v < V; ++v) {
-    for (int r = 0; r < R; ++r) sum[v][r] = begin == 0 ? ZeroFloats() : LoadFloats(place(v, r));
-  }
-  for (int64_t k = begin; k < end; ++k) {
-    for (int v = 0; v < V; ++v) {
-      const Floats weight = Format::Widen(weights[v] + k * kPanelRows);
-      for (int r = 0; r < R; ++r) sum[v][r] = FmaFloats(weight, Broadcast(x[r * stride + k]), sum[v][r]);
-    }
-  }
-  for (int v = 0; v < V; ++v) {
-    for (int r = 0; r < R; ++r) StoreFloats(place(v, r), sum[v][r]);
-  }
-}
-
-template <class Format, int V>
-void FloatRows(const PanelSet& set, int64_t panel, const TensorView& x, int64_t first, int rows, float* sums) {
-  using Kernel = void (*)(const PanelSet&, int64_t, const float*, int64_t, int64_t, int64_t, float*);
-  static constexpr Kernel kKernels[kFloatRows] = {FloatKernel<Format, 1, V>, FloatKernel<Format, 2, V>,
-                                                  FloatKernel<Format, 3, V>, FloatKernel<Format, 4, V>};
-  int64_t begin = 0;
-  do {
-    const int64_t end = x.cols - begin > kDepth ? begin + kDepth : x.cols;
-    for (int r = 0; r < rows; r += kFloatRows) {
-      const int count = rows - r < kFloatRows ? rows - r : kFloatRows;
-      kKernels[count - 1](set, panel, x.row(first + r), x.stride, begin, end, sums + r * kPanelRows);
-    }
-    begin = end;
-  } while (begin < x.cols);
-}
-
-// The sums of `panels` panels from `panel` on, which are 1, 2 or 4.
-template <class Format>
-void FloatPanels(const PanelSet& set, int64_t panel, int panels, const TensorView& x, int64_t first, int rows,
-                 Sums& sums) {
-  float* const out = &sums.values[0][0][0];
-  switch (panels) {
-    case 1: return FloatRows<Format, kPasses>(set, panel, x, first, rows, out);
-    case 2: return FloatRows<Format, 2 * kPasses>(set, panel, x, first, rows, out);
-    default: return FloatRows<Format, kMaxPanels * kPasses>(set, panel, x, first, rows, out);
-  }
-}
 
 // ---- block formats
 
-struct Q4Weights {
-  static constexpr int kLoads = 4, kBlockBytes = 256;
-  using Dot = PlanesDot<HalfDot>;
-  template <int R>
-  BRAID_WORD static void Step(const uint8_t* codes, int g, const QuantizedBlock* x, Dot (&dots)[R]) {
-    const Codes bytes = LoadCodes(codes + 64 * g), low = LowHalves(bytes), high = HighHalves(bytes);
-    for (int r = 0; r < R; ++r) dots[r].Step(low, x[r].high + 4 * g, x[r].low + 4 * g);
-    for (int r = 0; r < R; ++r) dots[r].Step(high, x[r].high + 16 + 4 * g, x[r].low + 16 + 4 * g);
-  }
-};
-struct Q4_0Format : Q4Weights {
-  static constexpr bool kHasMin = false;
-  BRAID_WORD static int32_t Offset(const QuantizedBlock& x) { return x.minus_8_sums; }
-};
-struct Q4_1Format : Q4Weights {
-  static constexpr bool kHasMin = true;
-  BRAID_WORD static int32_t Offset(const QuantizedBlock&) { return 0; }
-};
-struct Q8_0Format {
-  static constexpr int kLoads = 8, kBlockBytes = 512;
-  static constexpr bool kHasMin = false;
-  using Dot = PlanesDot<ByteDot>;
-  template <int R>
-  BRAID_WORD static void Step(const uint8_t* codes, int g, const QuantizedBlock* x, Dot (&dots)[R]) {
-    const ByteWeights weights = ByteWeights::Load(codes + 64 * g);
-    for (int r = 0; r < R; ++r) dots[r].Step(weights, x[r].high + 4 * g, x[r].low + 4 * g);
-  }
-  BRAID_WORD static int32_t Offset(const QuantizedBlock& x) { return x.minus_128_sums; }
-};
+constexpr bool IsFp4(DType dtype) { return dtype == DType::kNVFP4 || dtype == DType::kMXFP4; }
+
+// What the sums of E2M1 formats are multiplied with at last: their codes are doubled, E4M3's scales 2^-8 of themselves.
+float UnitOf(const PanelSet& set) { return set.global * (set.dtype == DType::kNVFP4 ? 128.0f : 0.5f); }
 
 // Few rows wait for memory: the hardware's prefetch stops at each page, ours goes on into the next panel.
 // Past the weight's end it is harmless.
@@ -142,59 +37,95 @@ BRAID_WORD void Prefetch(const uint8_t* p) {
   for (int at = 0; at < kBytes; at += 64) _mm_prefetch(p + at, _MM_HINT_T0);
 }
 
-// The sums of R rows, whose blocks lie side by side, `stride` blocks from input block to input block.
+// Steps [i, end) of group `g`, of all that a Dot may take.
+template <class Format, int g, int i, int end, int R>
+BRAID_WORD void Steps(const uint8_t* planes, const QuantizedBlock* x, typename Format::Dot (&dots)[R]) {
+  if constexpr (i < end) {
+    constexpr int s = Format::kGroups == 2 ? 4 * g + i : i % 2 * 4 + i / 2;  // both halves of a unit in turn
+    const auto weights = Format::template At<Format::kType, s>(planes);
+    for (int r = 0; r < R; ++r) dots[r].Step(weights, x[r].high + 4 * s, x[r].low + 4 * s);
+    Steps<Format, g, i + 1, end>(planes, x, dots);
+  }
+}
+
+// Adds the dots of steps [begin, all) of group `g` to `totals`, which steps before `begin` have begun.
+template <class Format, int g, int begin, int R>
+BRAID_WORD void Totals(const uint8_t* planes, const QuantizedBlock* x, Codes (&totals)[R]) {
+  constexpr int kAll = 8 / Format::kGroups, kEnd = begin + (Format::kSteps < kAll ? Format::kSteps : kAll);
+  typename Format::Dot dots[R];
+  for (int r = 0; r < R; ++r) dots[r].Start();
+  Steps<Format, g, begin, kEnd>(planes, x, dots);
+  for (int r = 0; r < R; ++r) {
+    totals[r] = AddCodes(begin == 0 ? BroadcastCode(Format::Offset(x[r], g)) : totals[r], dots[r].Total());
+  }
+  if constexpr (kEnd < kAll) Totals<Format, g, kEnd>(planes, x, totals);
+}
+
+// Adds group `g` of a block.
+template <class Format, int g, int R>
+BRAID_WORD void Group(const Head& head, const uint8_t* block, int lane, const QuantizedBlock* x, Floats (&sum)[R]) {
+  const uint8_t* const scales = block + Format::kLayout.code_bytes();
+  Codes totals[R];
+  Totals<Format, g, 0>(block + 4 * lane, x, totals);
+  const Floats scale = Format::Scale(head, scales, lane, g);
+  for (int r = 0; r < R; ++r) {
+    sum[r] = FmaFloats(ToFloats(totals[r]), MulFloats(scale, Broadcast(x[r].scale)), sum[r]);
+  }
+  if constexpr (Format::kHasMin) {
+    const Floats min = Format::Min(head, scales, lane, g);
+    for (int r = 0; r < R; ++r) sum[r] = FmaFloats(min, Broadcast(Format::ScaledSum(x[r], g)), sum[r]);
+  }
+}
+
+// The sums of R rows, whose blocks lie side by side, `stride` blocks from input block to input block; times `unit`.
 template <class Format, int R>
-void BlockKernel(const std::byte* panel, int64_t blocks, const QuantizedBlock* rows, int64_t stride, float* sums) {
-  constexpr int kStep = Format::kBlockBytes + 2 * kPanelRows * (Format::kHasMin ? 2 : 1);
+void BlockKernel(const std::byte* panel, int64_t blocks, const QuantizedBlock* rows, int64_t stride, float unit,
+                 float* sums) {
+  constexpr PanelFormat kLayout = Format::kLayout;
   for (int lane = 0; lane < kPanelRows; lane += kWidth) {
-    const uint8_t* codes = reinterpret_cast<const uint8_t*>(panel) + 4 * lane;
+    const uint8_t* block = reinterpret_cast<const uint8_t*>(panel);
     const QuantizedBlock* x = rows;
+    Head head = {ZeroFloats(), ZeroFloats()};
     Floats sum[R];
     for (int r = 0; r < R; ++r) sum[r] = ZeroFloats();
-    for (int64_t b = 0; b < blocks; ++b, codes += kStep, x += stride) {
-      if constexpr (R <= kPrefetchRows) Prefetch<kStep>(codes + kPrefetchBytes);
-      const uint16_t* const scales = reinterpret_cast<const uint16_t*>(codes - 4 * lane + Format::kBlockBytes) + lane;
-      typename Format::Dot dots[R];
-      for (int r = 0; r < R; ++r) dots[r].Start();
-#pragma GCC unroll 8
-      for (int g = 0; g < Format::kLoads; ++g) Format::Step(codes, g, x, dots);
-      const Floats scale = WidenF16(scales);
-      for (int r = 0; r < R; ++r) {
-        const Floats dot = dots[r].Finish(Format::Offset(x[r]));
-        sum[r] = FmaFloats(dot, MulFloats(scale, Broadcast(x[r].scale)), sum[r]);
+    for (int64_t b = 0; b < blocks; ++b, block += kLayout.block_bytes(), x += stride) {
+      if (kLayout.head > 0 && b % kHeadBlocks == 0) {
+        head = Head::Load(block, lane, Format::kHasMin);
+        block += kLayout.head;
       }
-      if constexpr (Format::kHasMin) {
-        const Floats min = WidenF16(scales + kPanelRows);
-        for (int r = 0; r < R; ++r) sum[r] = FmaFloats(min, Broadcast(x[r].scaled_sum), sum[r]);
-      }
+      if constexpr (R <= kPrefetchRows) Prefetch<kLayout.block_bytes()>(block + kPrefetchBytes);
+      Group<Format, 0>(head, block, lane, x, sum);
+      if constexpr (Format::kGroups == 2) Group<Format, 1>(head, block, lane, x, sum);
     }
-    for (int r = 0; r < R; ++r) StoreFloats(sums + r * kPanelRows + lane, sum[r]);
+    for (int r = 0; r < R; ++r) {
+      StoreFloats(sums + r * kPanelRows + lane, IsFp4(Format::kType) ? MulFloats(sum[r], Broadcast(unit)) : sum[r]);
+    }
   }
 }
 
 template <class Format>
-void BlockPanel(const std::byte* panel, const GemmInput& input, int64_t first, int rows, Sums& sums) {
-  using Kernel = void (*)(const std::byte*, int64_t, const QuantizedBlock*, int64_t, float*);
+void BlockPanel(const PanelSet& set, int64_t panel, const GemmInput& input, int64_t first, int rows, Sums& sums) {
+  using Kernel = void (*)(const std::byte*, int64_t, const QuantizedBlock*, int64_t, float, float*);
   static constexpr Kernel kKernels[8] = {BlockKernel<Format, 1>, BlockKernel<Format, 2>, BlockKernel<Format, 3>,
                                          BlockKernel<Format, 4>, BlockKernel<Format, kBlockRows == 8 ? 5 : 1>,
                                          BlockKernel<Format, kBlockRows == 8 ? 6 : 1>,
                                          BlockKernel<Format, kBlockRows == 8 ? 7 : 1>,
                                          BlockKernel<Format, kBlockRows>};
-  const int64_t blocks = input.x.cols / kBlockCols;
+  const int64_t blocks = BlocksOf(input.x.cols);
   for (int r = 0; r < rows; r += kBlockRows) {
     const int64_t tile = (first + r) / kRowTile * kRowTile, left = input.x.rows - tile;
     const int64_t tile_rows = left < kRowTile ? left : kRowTile;
     const QuantizedBlock* const x = input.blocks + tile * blocks + (first + r - tile);
     const int count = rows - r < kBlockRows ? rows - r : kBlockRows;
-    kKernels[count - 1](panel, blocks, x, tile_rows, sums.values[0][r]);
+    kKernels[count - 1](set.panel(panel), blocks, x, tile_rows, UnitOf(set), sums.values[0][r]);
   }
 }
 
 // ---- one group of panels
 
 int PanelsAtOnce(DType dtype, int64_t left) {
-  const bool plain = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-  if (!plain || left < 2) return 1;
+  const bool blocks = BlockOf(dtype).elements > 1;
+  if (blocks || left < 2) return 1;
   return left < kMaxPanels ? 2 : kMaxPanels;
 }
 
@@ -204,9 +135,20 @@ void PanelGroup(const PanelSet& set, int64_t panel, int panels, const GemmInput&
     case DType::kF32: return FloatPanels<F32Format>(set, panel, panels, input.x, first, rows, sums);
     case DType::kF16: return FloatPanels<F16Format>(set, panel, panels, input.x, first, rows, sums);
     case DType::kBF16: return FloatPanels<Bf16Format>(set, panel, panels, input.x, first, rows, sums);
-    case DType::kQ8_0: return BlockPanel<Q8_0Format>(set.panel(panel), input, first, rows, sums);
-    case DType::kQ4_0: return BlockPanel<Q4_0Format>(set.panel(panel), input, first, rows, sums);
-    default: return BlockPanel<Q4_1Format>(set.panel(panel), input, first, rows, sums);
+    case DType::kF8E4M3: return Fp8Panels(set, panel, panels, input.x, first, rows, sums);
+    case DType::kQ8_0: return BlockPanel<Q8_0Format>(set, panel, input, first, rows, sums);
+    case DType::kQ4_0: return BlockPanel<Q4_0Format>(set, panel, input, first, rows, sums);
+    case DType::kQ4_1: return BlockPanel<Q4_1Format>(set, panel, input, first, rows, sums);
+    case DType::kQ5_0: return BlockPanel<Q5_0Format>(set, panel, input, first, rows, sums);
+    case DType::kQ5_1: return BlockPanel<Q5_1Format>(set, panel, input, first, rows, sums);
+    case DType::kIQ4_NL: return BlockPanel<Iq4NlFormat>(set, panel, input, first, rows, sums);
+    case DType::kQ2_K: return BlockPanel<Q2_KFormat>(set, panel, input, first, rows, sums);
+    case DType::kQ3_K: return BlockPanel<Q3_KFormat>(set, panel, input, first, rows, sums);
+    case DType::kQ4_K: return BlockPanel<Q4_KFormat>(set, panel, input, first, rows, sums);
+    case DType::kQ5_K: return BlockPanel<Q5_KFormat>(set, panel, input, first, rows, sums);
+    case DType::kQ6_K: return BlockPanel<Q6_KFormat>(set, panel, input, first, rows, sums);
+    case DType::kNVFP4: return BlockPanel<NvFp4Format>(set, panel, input, first, rows, sums);
+    default: return BlockPanel<MxFp4Format>(set, panel, input, first, rows, sums);
   }
 }
 
@@ -297,12 +239,12 @@ int RowParts(int64_t rows, int64_t panels, int members) {
 BRAID_WORD int32_t ToInt(float x) { return _mm_cvtss_si32(_mm_set_ss(x)); }
 
 // The largest magnitude takes code kMaxCode; the others round to nearest, ties to even.
-constexpr float kMaxCode = 127 * 128;
+constexpr float kMaxCode = 127 * 256;
 
 BRAID_WORD void StorePlanes(V16 code, int8_t* high, int8_t* low) {
-  const V16 upper = Round(Mul(code, Set1(1.0f / 128)));
+  const V16 upper = Round(Fma(code, Set1(1.0f / 256), Set1(0.5f / 256)));  // never a tie
   StoreCodes(high, upper);
-  StoreCodes(low, Fma(upper, Set1(-128.0f), code));
+  StoreCodes(low, Fma(upper, Set1(-256.0f), code));
 }
 
 BRAID_WORD void QuantizeBlock(const float* x, QuantizedBlock* block) {
@@ -311,22 +253,27 @@ BRAID_WORD void QuantizeBlock(const float* x, QuantizedBlock* block) {
   const float poison = Sum(Add(Mul(a, Zero()), Mul(b, Zero())));  // NaN unless all are finite
   const float inverse = largest > 1e-30f ? kMaxCode / largest : 0.0f;
   const V16 code_a = Round(Mul(a, Set1(inverse))), code_b = Round(Mul(b, Set1(inverse)));
-  const float sum = Sum(Add(code_a, code_b));  // of integers: exact
+  const float first_sum = Sum(code_a), sum = first_sum + Sum(code_b);  // of integers: exact
   StorePlanes(code_a, block->high, block->low);
   StorePlanes(code_b, block->high + 16, block->low + 16);
   block->scale = largest / kMaxCode + poison;
   block->scaled_sum = block->scale * sum;
   block->minus_8_sums = ToInt(-8 * sum);
-  block->minus_128_sums = ToInt(-128 * sum);
+  block->minus_8_first_sums = ToInt(-8 * first_sum);
 }
 
 }  // namespace
 
 void QuantizeRow(const float* row, int64_t count, int64_t index, int64_t rows, QuantizedBlock* blocks) {
-  const int64_t num_blocks = count / kBlockCols, tile = index / kRowTile * kRowTile;
+  const int64_t num_blocks = BlocksOf(count), tile = index / kRowTile * kRowTile;
   const int64_t stride = rows - tile < kRowTile ? rows - tile : kRowTile;
   QuantizedBlock* out = blocks + tile * num_blocks + (index - tile);
-  for (int64_t b = 0; b < num_blocks; ++b) QuantizeBlock(row + b * kBlockCols, out + b * stride);
+  const int64_t whole = count / kBlockCols;
+  for (int64_t b = 0; b < whole; ++b) QuantizeBlock(row + b * kBlockCols, out + b * stride);
+  if (whole == num_blocks) return;
+  float last[kBlockCols] = {};
+  memcpy(last, row + whole * kBlockCols, static_cast<size_t>(count % kBlockCols) * sizeof(float));
+  QuantizeBlock(last, out + whole * stride);
 }
 
 void Gemm(const GemmInput& input, const CpuPackedWeight& weight, const GemmOutput& output, const Share& share) {
@@ -335,7 +282,8 @@ void Gemm(const GemmInput& input, const CpuPackedWeight& weight, const GemmOutpu
   const Share::Range panels = Share{share.index / parts, share.count / parts}.Of(weight.num_panels());
   for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
     const int64_t left = rows.end - first;
-    Chunk(input, weight, {panels.begin, panels.end}, output, first, static_cast<int>(left < kRowChunk ? left : kRowChunk));
+    Chunk(input, weight, {panels.begin, panels.end}, output, first,
+          static_cast<int>(left < kRowChunk ? left : kRowChunk));
   }
 }
 

@@ -8,15 +8,15 @@
 
 namespace braid::cpu {
 
-// 32 activations of one row as the block formats want them: 15-bit codes in two planes of bytes, so that what is lost
+// 32 activations of one row as the block formats want them: 16-bit codes in two planes of bytes, so that what is lost
 // beside 4-bit weights is their own rounding alone (8-bit codes turn SmolLM2's logits by up to half a nat).
 struct QuantizedBlock {
   int8_t high[kBlockCols];     // -127..127
-  int8_t low[kBlockCols];      // -64..64
-  float scale;                 // x = scale * code, code = 128 * high + low
+  int8_t low[kBlockCols];      // -128..127
+  float scale;                 // x = scale * code, code = 256 * high + low
   float scaled_sum;            // scale * sum of codes
-  int32_t minus_8_sums;        // -8 * sum of codes: Q4_0's zero is at code 8
-  int32_t minus_128_sums;      // and Q8_0's is stored at 128
+  int32_t minus_8_sums;        // -8 * sum of codes: weight codes have their zero at a multiple of 4
+  int32_t minus_8_first_sums;  // the same of the first 16
 };
 static_assert(sizeof(QuantizedBlock) == 80);
 
@@ -38,7 +38,8 @@ struct GemmOutput {
 
 namespace BRAID_ISA {
 
-// Quantises `row` of `count` floats as row `index` of `rows` at `blocks`. Values that are not finite make the scale NaN.
+// Quantises `row` of `count` floats as row `index` of `rows` at `blocks`, zeros behind the last. Values that are not
+// finite make the scale NaN.
 void QuantizeRow(const float* row, int64_t count, int64_t index, int64_t rows, QuantizedBlock* blocks);
 
 // This member's share of the product. Reads all of `input`; the members' outputs do not overlap. Does not wait.

@@ -62,6 +62,61 @@ BRAID_WORD void StoreCodes(int8_t* p, V16 a) {
 
 #endif
 
+#if BRAID_ISA_LEVEL >= 2
+BRAID_WORD Codes OrCodes(Codes a, Codes b) { return _mm512_or_si512(a, b); }
+// Bits of each byte, `kLeft` further left (right when negative), of which those of `mask` stay.
+template <int kLeft>
+BRAID_WORD Codes MoveBits(Codes a, int mask) {
+  if constexpr (kLeft > 0) a = _mm512_slli_epi16(a, kLeft);
+  if constexpr (kLeft < 0) a = _mm512_srli_epi16(a, -kLeft);
+  return _mm512_and_si512(a, _mm512_set1_epi8(static_cast<char>(mask)));
+}
+// table[code] of codes below 16.
+BRAID_WORD Codes LookUp(const uint8_t* table, Codes a) {
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), a);
+}
+BRAID_WORD __m128i LoadScales(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+BRAID_WORD Floats WidenU8(__m128i a) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a)); }
+BRAID_WORD Floats WidenI8(__m128i a) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a)); }
+// 2^-8 times the value: f16 has the bits of E4M3 seven places up, with a bias greater by 8.
+BRAID_WORD Floats WidenE4m3(const uint8_t* p) {
+  const __m256i words = _mm256_slli_epi16(_mm256_cvtepi8_epi16(LoadScales(p)), 7);
+  return _mm512_cvtph_ps(_mm256_and_si256(words, _mm256_set1_epi16(static_cast<int16_t>(0xbf80))));
+}
+BRAID_WORD Floats WidenE8m0(const uint8_t* p) {
+  const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu8_epi32(LoadScales(p)), 23);
+  return _mm512_castsi512_ps(_mm512_max_epi32(bits, _mm512_set1_epi32(0x00400000)));
+}
+#else
+BRAID_WORD Codes OrCodes(Codes a, Codes b) { return _mm256_or_si256(a, b); }
+// Bits of each byte, `kLeft` further left (right when negative), of which those of `mask` stay.
+template <int kLeft>
+BRAID_WORD Codes MoveBits(Codes a, int mask) {
+  if constexpr (kLeft > 0) a = _mm256_slli_epi16(a, kLeft);
+  if constexpr (kLeft < 0) a = _mm256_srli_epi16(a, -kLeft);
+  return _mm256_and_si256(a, _mm256_set1_epi8(static_cast<char>(mask)));
+}
+// table[code] of codes below 16.
+BRAID_WORD Codes LookUp(const uint8_t* table, Codes a) {
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), a);
+}
+BRAID_WORD __m128i LoadScales(const uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
+BRAID_WORD Floats WidenU8(__m128i a) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a)); }
+BRAID_WORD Floats WidenI8(__m128i a) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(a)); }
+// 2^-8 times the value: f16 has the bits of E4M3 seven places up, with a bias greater by 8.
+BRAID_WORD Floats WidenE4m3(const uint8_t* p) {
+  const __m128i words = _mm_slli_epi16(_mm_cvtepi8_epi16(LoadScales(p)), 7);
+  return _mm256_cvtph_ps(_mm_and_si128(words, _mm_set1_epi16(static_cast<int16_t>(0xbf80))));
+}
+BRAID_WORD Floats WidenE8m0(const uint8_t* p) {
+  const __m256i bits = _mm256_slli_epi32(_mm256_cvtepu8_epi32(LoadScales(p)), 23);
+  return _mm256_castsi256_ps(_mm256_max_epi32(bits, _mm256_set1_epi32(0x00400000)));
+}
+#endif
+
+BRAID_WORD __m128i LowNibbles(__m128i a) { return _mm_and_si128(a, _mm_set1_epi8(15)); }
+BRAID_WORD __m128i HighNibbles(__m128i a) { return _mm_and_si128(_mm_srli_epi16(a, 4), _mm_set1_epi8(15)); }
+
 // Four consecutive codes of an activation row.
 BRAID_WORD int32_t FourCodes(const int8_t* codes) {
   int32_t four;
@@ -89,9 +144,11 @@ BRAID_WORD Codes BroadcastCode(int32_t x) { return _mm256_set1_epi32(x); }
 BRAID_WORD Floats ToFloats(Codes a) { return _mm256_cvtepi32_ps(a); }
 #endif
 
-// A lane's sum over one block of up to 8 x 4 products of weight codes and one plane of activation codes -127..127.
-// HalfDot takes weight codes of four bits only; ByteDot takes 0..255.
+// A lane's sum over up to 8 steps of 4 products of weight codes and one plane of activation codes -128..127.
+// HalfDot takes weight codes as small as the steps are many (kHalfSum); ByteDot takes 0..255.
 #if BRAID_ISA_LEVEL == 3
+
+inline constexpr int kHalfSum = 0x7fffffff;
 
 struct HalfDot {
   Codes sum;
@@ -101,7 +158,7 @@ struct HalfDot {
 };
 struct ByteWeights {
   Codes bytes;
-  BRAID_WORD static ByteWeights Load(const void* p) { return {LoadCodes(p)}; }
+  BRAID_WORD static ByteWeights Of(Codes bytes) { return {bytes}; }
 };
 struct ByteDot : HalfDot {
   BRAID_WORD void Step(const ByteWeights& weights, int32_t four) { HalfDot::Step(weights.bytes, four); }
@@ -121,7 +178,9 @@ BRAID_WORD Codes AddPairs(Codes sum, Codes weights, int32_t four) {
 BRAID_WORD Codes SumQuads(Codes pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 #endif
 
-// Sums pairs in 16 bits: 8 steps of at most 2 * 15 * 127 = 3810 come to 30480.
+// Pairs of products are summed in 16 bits.
+inline constexpr int kHalfSum = 0x7fff;
+
 struct HalfDot {
   Codes pairs;
   BRAID_WORD void Start() { pairs = ZeroCodes(); }
@@ -131,10 +190,7 @@ struct HalfDot {
 // Bytes as two halves: a whole byte's pair would overflow 16 bits.
 struct ByteWeights {
   Codes low, high;
-  BRAID_WORD static ByteWeights Load(const void* p) {
-    const Codes bytes = LoadCodes(p);
-    return {LowHalves(bytes), HighHalves(bytes)};
-  }
+  BRAID_WORD static ByteWeights Of(Codes bytes) { return {LowHalves(bytes), HighHalves(bytes)}; }
 };
 struct ByteDot {
   Codes low, high;
@@ -161,10 +217,15 @@ struct PlanesDot {
     high.Step(weights, FourCodes(high_codes));
     low.Step(weights, FourCodes(low_codes));
   }
-  // The whole sum and `value`; below 2^31 by the codes' bounds.
-  BRAID_WORD Floats Finish(int32_t value) const {
-    return ToFloats(AddCodes(AddCodes(ShiftLeft<7>(high.Total()), low.Total()), BroadcastCode(value)));
-  }
+  // Of a block below 2^31 by the codes' bounds.
+  BRAID_WORD Codes Total() const { return AddCodes(ShiftLeft<8>(high.Total()), low.Total()); }
 };
+
+// How many steps HalfDot may take of weight codes up to `largest`: a power of two.
+constexpr int HalfSteps(int largest) {
+  int steps = 8;
+  while (steps > 1 && steps > kHalfSum / (2 * 128 * largest)) steps /= 2;
+  return steps;
+}
 
 }  // namespace braid::cpu::BRAID_ISA

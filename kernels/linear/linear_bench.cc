@@ -16,25 +16,31 @@ struct Shape {
   int64_t in, out;
 };
 
-std::vector<std::byte> RandomWeight(DType dtype, int64_t elements) {
-  std::vector<std::byte> bytes(DTypeBytes(dtype, elements));
+// Random bytes below 0x40: every float they may be (part of) is finite and small.
+std::vector<std::byte> RandomBytes(int64_t count) {
+  std::vector<std::byte> bytes(count);
   std::mt19937 random(1);
-  const DTypeBlock block = BlockOf(dtype);
-  for (size_t at = 0; at < bytes.size(); at += block.bytes) {
-    for (int i = 0; i < block.bytes; ++i) bytes[at + i] = static_cast<std::byte>(random());
-    // Every 2-byte word that may be (part of) a float gets a small exponent.
-    if (block.elements == 1) bytes[at + block.bytes - 1] = std::byte{0x3c};
-    if (block.elements > 1) bytes[at + 1] = bytes[at + 3] = std::byte{0x20};
-  }
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random() & 0x3f);
   return bytes;
+}
+
+// Scales as published checkpoints have them: of F8_E4M3 one a row.
+WeightScales ScalesOf(DType dtype, const Shape& shape, std::span<const std::byte> bytes) {
+  switch (dtype) {
+    case DType::kF8E4M3: return {DType::kF32, 1, shape.in, bytes.first(4 * shape.out)};
+    case DType::kNVFP4: return {DType::kF8E4M3, 1, 16, bytes.first(shape.out * shape.in / 16)};
+    case DType::kMXFP4: return {DType::kF8E8M0, 1, 32, bytes.first(shape.out * shape.in / 32)};
+    default: return {};
+  }
 }
 
 void BM_Linear(benchmark::State& state, DType dtype, std::string isa, int threads, Shape shape, int64_t tokens) {
   auto made = MakeCpuBackend(isa, threads, true);
   if (!made.ok()) return state.SkipWithError(std::string(made.status().message()).c_str());
   Backend& backend = **made;
-  const std::vector<std::byte> bytes = RandomWeight(dtype, shape.in * shape.out);
-  const WeightSource source{.parts = {{dtype, shape.out, shape.in, bytes}}};
+  const std::vector<std::byte> bytes = RandomBytes(DTypeBytes(dtype, shape.in * shape.out));
+  const std::vector<std::byte> scales(shape.in * shape.out, std::byte{0x38});  // as f32, E4M3 and E8M0 a normal number
+  const WeightSource source{.parts = {{dtype, shape.out, shape.in, bytes, ScalesOf(dtype, shape, scales)}}};
   std::vector<std::unique_ptr<PackedWeight>> weights;
   for (int64_t size = 0; size < kColdBytes; size += weights.back()->bytes()) weights.push_back(*backend.Pack(source));
   std::vector<float> x(tokens * shape.in, 0.5f), y(tokens * shape.out);
@@ -56,11 +62,16 @@ void BM_Linear(benchmark::State& state, DType dtype, std::string isa, int thread
       products * 2e-9 * static_cast<double>(tokens * shape.in * shape.out), benchmark::Counter::kIsRate);
 }
 
+constexpr DType kFormats[] = {DType::kBF16, DType::kF16,  DType::kF32,  DType::kF8E4M3, DType::kNVFP4, DType::kMXFP4,
+                              DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,   DType::kQ5_1,  DType::kIQ4_NL,
+                              DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K,   DType::kQ6_K};
+
 void RegisterAll() {
   for (const std::string& isa : CpuIsas()) {
-    for (DType dtype : {DType::kQ4_1, DType::kQ4_0, DType::kQ8_0, DType::kBF16, DType::kF16, DType::kF32}) {
+    for (DType dtype : kFormats) {
       for (const Shape shape : {Shape{576, 1536}, Shape{576, 49152}, Shape{2048, 8192}}) {
-        for (const int64_t tokens : {1, 4, 64, 512}) {
+        if (shape.in % BlockOf(dtype).elements != 0) continue;
+        for (const int64_t tokens : {1, 4, 32, 64, 512}) {
           for (int threads : {1, 2}) {
             const std::string name = absl::StrCat("BM_Linear/", DTypeName(dtype), "/", isa, "/threads:", threads, "/",
                                                   shape.in, "x", shape.out, "/tokens:", tokens);

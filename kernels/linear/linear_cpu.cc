@@ -19,7 +19,7 @@ void Linear(const LinearArgs& args, const Share& share, Scratch& scratch) {
   Scratch::Scope scope(scratch);
   const CpuPackedWeight& weight = CpuPackedWeight::Of(args.weight);
   const bool alone = args.x.rows <= kRowsAlone;
-  const int64_t num_blocks = weight.has_blocks() ? args.x.rows * (args.x.cols / kBlockCols) : 0;
+  const int64_t num_blocks = weight.has_blocks() ? args.x.rows * BlocksOf(args.x.cols) : 0;
   QuantizedBlock* blocks = scratch.Array<QuantizedBlock>(num_blocks * (alone ? share.count : 1));
   if (scratch.measuring()) return;
 

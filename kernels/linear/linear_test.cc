@@ -1,6 +1,6 @@
 // Every instruction set against ref. An output's error is bounded from K, the formats and the operands:
 //   f32 sums:          (K + 2) 2^-24 sum_k |x_k w_k|
-//   15-bit activations: sum over blocks of 32 of (max|x| / 32512) sum_k |w_k|, where the weight is of a block format;
+//   16-bit activations: sum over blocks of 32 of (max|x| / 65024) sum_k |w_k|, where the weight is of a block format;
 //                      codes times scale and the minimum's term are sums of their own: |w| is scale * code + |min|
 // and carried through the epilogue by its largest slope.
 #include "kernels/linear/linear.h"
@@ -13,6 +13,7 @@
 namespace braid {
 namespace {
 
+using testing::ColsFor;
 using testing::ForEachIsa;
 using testing::MakeCpu;
 using testing::Matrix;
@@ -44,7 +45,7 @@ double ErrorBound(const WeightPart& part, int64_t row, const float* x) {
       spread = std::max<double>(spread, std::abs(w[k]));
     }
     for (int64_t k = begin; k < end; ++k) sum += std::abs(double{x[k]}) * (blocks ? 3 * spread : std::abs(w[k]));
-    if (blocks) rounding += largest / 32512 * weights * 1.001 + largest * 3 * spread * 32 * 0x1p-22;
+    if (blocks) rounding += largest / 65024 * weights * 1.001 + largest * 3 * spread * 32 * 0x1p-22;
   }
   return rounding + static_cast<double>(part.cols + 2) * 0x1p-24 * sum + 1e-30;
 }
@@ -123,18 +124,37 @@ void ExpectNearRef(const Case& c) {
 TEST(Linear, AgreesWithRefInEveryFormatAndShape) {
   for (DType dtype : testing::kWeightFormats) {
     for (const Shape3& s : kShapes) {
-      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", s.tokens, "x", s.in, " to ", s.out));
-      ExpectNearRef(MakeCase({{StoredWeight(dtype, s.out, s.in, 1)}}, s.tokens, s.in, s.out, Epilogue::kStore, false));
+      const int64_t in = ColsFor(dtype, s.in);
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", s.tokens, "x", in, " to ", s.out));
+      ExpectNearRef(MakeCase({{StoredWeight(dtype, s.out, in, 1)}}, s.tokens, in, s.out, Epilogue::kStore, false));
     }
   }
 }
 
 TEST(Linear, AgreesWithRefAtInputsThatAreNoMultipleOf32) {
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3}) {
     for (int64_t in : {0, 1, 3, 33, 513, 1025}) {
       SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", in));
       ExpectNearRef(MakeCase({{StoredWeight(dtype, 35, in, 1)}}, 5, in, 35, Epilogue::kStore, false));
     }
+  }
+}
+
+TEST(Linear, AgreesWithRefInEveryScaleBlockOfFp8) {
+  const testing::ScaleBlock blocks[] = {{0, 0}, {1, 1000}, {128, 128}, {16, 32}, {7, 256}, {50, 512}, {100, 4096}};
+  for (const testing::ScaleBlock& block : blocks) {
+    for (int64_t tokens : {1, 2, 7}) {
+      SCOPED_TRACE(absl::StrCat("scales of ", block.rows, "x", block.cols, " tokens ", tokens));
+      ExpectNearRef(
+          MakeCase({{StoredWeight(DType::kF8E4M3, 150, 1000, 1, block)}}, tokens, 1000, 150, Epilogue::kStore, false));
+    }
+  }
+}
+
+TEST(Linear, AgreesWithRefWhereNvFp4EndsInHalfABlock) {
+  for (int64_t in : {16, 48, 80, 1040}) {
+    SCOPED_TRACE(in);
+    ExpectNearRef(MakeCase({{StoredWeight(DType::kNVFP4, 35, in, 1)}}, 5, in, 35, Epilogue::kStore, false));
   }
 }
 
@@ -143,7 +163,8 @@ TEST(Linear, AgreesWithRefInEveryEpilogue) {
     for (Epilogue epilogue : {Epilogue::kStore, Epilogue::kAdd, Epilogue::kRelu2}) {
       for (bool bias : {false, true}) {
         SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " epilogue ", static_cast<int>(epilogue), " bias ", bias));
-        ExpectNearRef(MakeCase({{StoredWeight(dtype, 37, 64, 2)}}, 11, 64, 37, epilogue, bias));
+        const int64_t in = ColsFor(dtype, 64);
+        ExpectNearRef(MakeCase({{StoredWeight(dtype, 37, in, 2)}}, 11, in, 37, epilogue, bias));
       }
     }
   }
@@ -154,8 +175,9 @@ TEST(Linear, GatesPairsOfEqualAndUnequalFormats) {
     for (DType up : {gate, DType::kQ4_1, DType::kF32}) {
       for (int64_t tokens : {1, 10}) {
         SCOPED_TRACE(absl::StrCat(DTypeName(gate), " ", DTypeName(up), " ", tokens));
-        const Weight weight{{StoredWeight(gate, 85, 64, 3), StoredWeight(up, 85, 64, 4)}, true};
-        ExpectNearRef(MakeCase(weight, tokens, 64, 85, Epilogue::kSiluGate, false));
+        const int64_t in = ColsFor(gate, 64);
+        const Weight weight{{StoredWeight(gate, 85, in, 3), StoredWeight(up, 85, in, 4)}, true};
+        ExpectNearRef(MakeCase(weight, tokens, in, 85, Epilogue::kSiluGate, false));
       }
     }
   }
@@ -164,17 +186,19 @@ TEST(Linear, GatesPairsOfEqualAndUnequalFormats) {
 TEST(Linear, StacksPartsOfSeveralFormatsAndOddRows) {
   const Weight weight{{StoredWeight(DType::kQ4_1, 20, 64, 3), StoredWeight(DType::kQ8_0, 7, 64, 4),
                        StoredWeight(DType::kBF16, 40, 64, 5), StoredWeight(DType::kF32, 0, 64, 6),
-                       StoredWeight(DType::kQ4_0, 16, 64, 7)}};
-  for (int64_t tokens : {1, 3, 20}) ExpectNearRef(MakeCase(weight, tokens, 64, 83, Epilogue::kAdd, true));
+                       StoredWeight(DType::kQ4_0, 16, 64, 7), StoredWeight(DType::kF8E4M3, 21, 64, 8),
+                       StoredWeight(DType::kNVFP4, 5, 64, 9)}};
+  for (int64_t tokens : {1, 3, 20}) ExpectNearRef(MakeCase(weight, tokens, 64, 109, Epilogue::kAdd, true));
 }
 
 // All cases of the bit tests: every format, a mixture and a pair.
 std::vector<Case> BitCases(int64_t tokens) {
   std::vector<Case> cases;
   for (DType dtype : testing::kWeightFormats) {
-    cases.push_back(MakeCase({{StoredWeight(dtype, 165, 1088, 1)}}, tokens, 1088, 165, Epilogue::kAdd, true));
-    const Weight pair{{StoredWeight(dtype, 85, 64, 3), StoredWeight(dtype, 85, 64, 4)}, true};
-    cases.push_back(MakeCase(pair, tokens, 64, 85, Epilogue::kSiluGate, false));
+    const int64_t in = ColsFor(dtype, dtype == DType::kNVFP4 ? 1072 : 1088), small = ColsFor(dtype, 64);
+    cases.push_back(MakeCase({{StoredWeight(dtype, 165, in, 1)}}, tokens, in, 165, Epilogue::kAdd, true));
+    const Weight pair{{StoredWeight(dtype, 85, small, 3), StoredWeight(dtype, 85, small, 4)}, true};
+    cases.push_back(MakeCase(pair, tokens, small, 85, Epilogue::kSiluGate, false));
   }
   return cases;
 }
@@ -213,15 +237,35 @@ TEST(Linear, RowBitsDoNotDependOnCompany) {
   }
 }
 
+// All codes of a block alike, its scales as they were.
+void SetCodes(DType dtype, int byte, std::byte* block) {
+  std::byte whole[256];
+  std::memcpy(whole, block, BlockOf(dtype).bytes);
+  std::memset(block, byte, BlockOf(dtype).bytes);
+  const auto keep = [&](int begin, int count) { std::memcpy(block + begin, whole + begin, count); };
+  switch (dtype) {
+    case DType::kNVFP4:
+    case DType::kMXFP4: return;
+    case DType::kQ2_K: keep(0, 16); return keep(80, 4);
+    case DType::kQ3_K: return keep(96, 14);
+    case DType::kQ4_K:
+    case DType::kQ5_K: return keep(0, 16);
+    case DType::kQ6_K: return keep(192, 18);
+    case DType::kMXFP4Blocks: return keep(0, 1);
+    default: return keep(0, dtype == DType::kQ4_1 || dtype == DType::kQ5_1 ? 4 : 2);
+  }
+}
+
 TEST(Linear, ExtremeCodesDoNotSaturate) {
-  for (DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
-    for (int byte : {0x00, 0x7f, 0x80, 0xff}) {
+  for (DType dtype : testing::kWeightFormats) {
+    if (!IsBlockFormat(dtype)) continue;
+    for (int byte : {0x00, 0x77, 0x7f, 0x80, 0xff}) {
       SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", byte));
-      StoredWeight stored(dtype, 16, 64, 1);
-      const int size = BlockOf(dtype).bytes, head = dtype == DType::kQ4_1 ? 4 : 2;
-      for (int64_t at = 0; at < 32 * size; at += size) std::memset(stored.data() + at + head, byte, size - head);
-      Case c = MakeCase({{stored}}, 2, 64, 16, Epilogue::kStore, false);
-      for (int64_t k = 0; k < 64; ++k) {
+      const int64_t in = ColsFor(dtype, 64), bytes = DTypeBytes(dtype, 16 * in);
+      StoredWeight stored(dtype, 16, in, 1);
+      for (int64_t at = 0; at < bytes; at += BlockOf(dtype).bytes) SetCodes(dtype, byte, stored.data() + at);
+      Case c = MakeCase({{stored}}, 2, in, 16, Epilogue::kStore, false);
+      for (int64_t k = 0; k < in; ++k) {
         c.x.at(0, k) = 1.0f;
         c.x.at(1, k) = -1.0f;
       }
@@ -234,10 +278,11 @@ TEST(Linear, NonFiniteInputsGiveNonFiniteOutputsOfTheirRowOnly) {
   for (DType dtype : testing::kWeightFormats) {
     for (float bad : {INFINITY, -INFINITY, NAN}) {
       for (Epilogue epilogue : {Epilogue::kStore, Epilogue::kRelu2}) {
-        Case c = MakeCase({{StoredWeight(dtype, 16, 64, 1)}}, 3, 64, 16, epilogue, false);
+        const int64_t in = ColsFor(dtype, 64);
+        Case c = MakeCase({{StoredWeight(dtype, 16, in, 1)}}, 3, in, 16, epilogue, false);
         const auto backend = MakeCpu("auto", 1);
         const Matrix sound = RunLinear(*backend, c);
-        for (int64_t k = 0; k < 64; ++k) c.x.at(1, k) = k % 2 == 0 ? bad : 1.0f;
+        for (int64_t k = 0; k < in; ++k) c.x.at(1, k) = k % 2 == 0 ? bad : 1.0f;
         const Matrix got = RunLinear(*backend, c);
         EXPECT_TRUE(SameBits(got.row(0), sound.row(0), 16));
         EXPECT_TRUE(SameBits(got.row(2), sound.row(2), 16));
@@ -267,12 +312,52 @@ class PackTest : public ::testing::Test {
 };
 
 TEST_F(PackTest, RefusesScalesThatAreNotFinite) {
-  for (DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
-    StoredWeight stored(dtype, 2, 64, 1);
+  const struct {
+    DType dtype;
+    int offset;  // of an f16
+  } cases[] = {{DType::kQ8_0, 0}, {DType::kQ4_0, 0},  {DType::kQ4_1, 2}, {DType::kQ5_0, 0},   {DType::kQ5_1, 2},
+               {DType::kIQ4_NL, 0}, {DType::kQ2_K, 82}, {DType::kQ3_K, 108}, {DType::kQ4_K, 2}, {DType::kQ5_K, 0},
+               {DType::kQ6_K, 208}};
+  for (const auto& [dtype, offset] : cases) {
+    const DTypeBlock block = BlockOf(dtype);
+    StoredWeight stored(dtype, 2, 2 * block.elements, 1);
     const uint16_t infinity = 0x7c00;
-    std::memcpy(stored.data() + 3 * BlockOf(dtype).bytes + (dtype == DType::kQ4_1 ? 2 : 0), &infinity, 2);
+    std::memcpy(stored.data() + 3 * block.bytes + offset, &infinity, 2);
     ExpectRefused({.parts = {stored.part()}}, absl::StrCat("scale of ", DTypeName(dtype), " block 1 in weight row 1"));
   }
+  StoredWeight blocks(DType::kMXFP4Blocks, 2, 64, 1);
+  blocks.data()[3 * 17] = std::byte{0xff};
+  ExpectRefused({.parts = {blocks.part()}}, "scale of MXFP4 block 1 in weight row 1");
+}
+
+TEST_F(PackTest, RefusesBadScalesBesideCodes) {
+  for (DType dtype : {DType::kF8E4M3, DType::kNVFP4, DType::kMXFP4}) {
+    const StoredWeight stored(dtype, 4, 64, 1);
+    WeightPart part = stored.part();
+    std::vector<std::byte> scales(part.scales.bytes.begin(), part.scales.bytes.end());
+    part.scales.bytes = scales;
+    const size_t size = BlockOf(part.scales.dtype).bytes;
+    for (size_t i = 0; i < size; ++i) scales[size + i] = std::byte{0xff};
+    ExpectRefused({.parts = {part}}, "scale 1 of");
+    part = stored.part();
+    part.scales.global = INFINITY;
+    ExpectRefused({.parts = {part}}, "scale of the whole weight is inf");
+    part = stored.part();
+    part.scales.bytes = part.scales.bytes.first(3);
+    ExpectRefused({.parts = {part}}, "have 3 bytes");
+    part = stored.part();
+    part.scales.dtype = DType::kI8;
+    ExpectRefused({.parts = {part}}, "I8 scales");
+    part = stored.part();
+    part.scales.block_cols = 48;
+    ExpectRefused({.parts = {part}}, "wants");
+  }
+}
+
+TEST_F(PackTest, RefusesFp8CodesThatAreNoNumbers) {
+  StoredWeight stored(DType::kF8E4M3, 4, 40, 1);
+  stored.data()[45] = std::byte{0xff};
+  ExpectRefused({.parts = {stored.part()}}, "row 1, column 5 is no number");
 }
 
 TEST_F(PackTest, RefusesFormatsWithoutAKernel) {
@@ -295,11 +380,15 @@ TEST_F(PackTest, RefusesWrongShapes) {
 }
 
 TEST_F(PackTest, KeepsTheStoredPrecision) {
-  const int64_t rows = 64, cols = 256;
+  const int64_t rows = 64, cols = 512;
   for (DType dtype : testing::kWeightFormats) {
     const StoredWeight stored(dtype, rows, cols, 1);
-    EXPECT_EQ(PackOrDie(*cpu_, {.parts = {stored.part()}})->bytes(), DTypeBytes(dtype, rows * cols))
-        << DTypeName(dtype);
+    const int64_t bytes = DTypeBytes(dtype, rows * cols) + static_cast<int64_t>(stored.part().scales.bytes.size());
+    const int64_t packed = PackOrDie(*cpu_, {.parts = {stored.part()}})->bytes();
+    // K formats' 6-bit factors take 8.
+    const bool widened = dtype == DType::kQ3_K || dtype == DType::kQ4_K || dtype == DType::kQ5_K;
+    EXPECT_GE(packed, bytes) << DTypeName(dtype);
+    EXPECT_LE(packed, widened ? bytes + rows * cols / 64 : bytes) << DTypeName(dtype);
   }
 }
 

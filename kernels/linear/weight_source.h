@@ -6,30 +6,28 @@
 
 namespace braid {
 
-// Returns InvalidArgument naming what is wrong: no part, unequal cols, a format without a kernel, bytes that do not
-// fit the shape, cols that are no whole blocks, an unequal pair, a block scale that is not finite.
+// Returns InvalidArgument naming what is wrong: no part, unequal cols, a format without a kernel, bytes or scales that
+// do not fit the shape, cols that are no whole blocks, an unequal pair, a scale or an E4M3 code that is not finite.
 absl::Status CheckSource(const WeightSource& source);
 
 int64_t TotalRows(const WeightSource& source);
 
+// Formats whose products are taken over integers: the activations are quantised too.
 inline bool IsBlockFormat(DType dtype) { return BlockOf(dtype).elements > 1; }
+// E2M1 codes beside their scales.
+inline bool IsFp4(DType dtype) { return dtype == DType::kNVFP4 || dtype == DType::kMXFP4; }
+
+// The scale of weight (row, col) of a part of F8_E4M3.
+float Fp8Scale(const WeightPart& part, int64_t row, int64_t col);
+// The 32 codes of block `block` of a row of a part of E2M1 codes, zeros behind the last.
+void TakeFp4Codes(const WeightPart& part, int64_t row, int64_t block, uint8_t* codes);
+// The bits of its scale number `index`.
+uint8_t Fp4Scale(const WeightPart& part, int64_t row, int64_t index);
+
+// Writes `count` weights of E2M1 codes and the bits of their scales, one for each 16 (NVFP4) or 32 (MXFP4).
+void DequantizeFp4(DType dtype, const uint8_t* codes, const uint8_t* scales, float global, int count, float* out);
 
 // Writes row `row` of `part`, cols floats, to `out`.
 void DequantizeRow(const WeightPart& part, int64_t row, float* out);
-
-// One block of 32 in GGUF's layout.
-struct BlockQ8_0 {
-  uint16_t scale;  // f16; w = scale * code
-  int8_t codes[32];
-};
-struct BlockQ4_0 {
-  uint16_t scale;      // f16; w = scale * (code - 8)
-  uint8_t codes[16];   // element j in the low half of byte j, element j + 16 in its high half
-};
-struct BlockQ4_1 {
-  uint16_t scale, min;  // f16; w = scale * code + min
-  uint8_t codes[16];    // as in Q4_0
-};
-static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20);
 
 }  // namespace braid

@@ -53,8 +53,8 @@ Formats FormatsOf(std::span<const PackedWeight* const> weights) {
 // All experts' rows of one side of a product, by place.
 struct GroupedRows {
   TensorView rows;          // [choices, cols]
-  QuantizedBlock* blocks;   // [choices * cols / 32]
-  QuantizedBlock* blocks_of(int64_t place) const { return blocks + place * (rows.cols / kBlockCols); }
+  QuantizedBlock* blocks;   // [choices * BlocksOf(cols)]
+  QuantizedBlock* blocks_of(int64_t place) const { return blocks + place * BlocksOf(rows.cols); }
 };
 
 TensorView RowsFrom(const TensorView& view, int64_t first, int64_t count) {
@@ -109,9 +109,9 @@ void Experts(const ExpertsArgs& args, const Share& share, Scratch& scratch) {
   const Formats up = FormatsOf(args.up), down = FormatsOf(args.down);
   const Grouping grouping = TakeGrouping(share, scratch, experts, choices);
   const GroupedRows in = {up.floats ? scratch.Matrix(choices, width) : TensorView::Of(nullptr, choices, width),
-                          scratch.Array<QuantizedBlock>(up.blocks ? choices * (width / kBlockCols) : 0)};
+                          scratch.Array<QuantizedBlock>(up.blocks ? choices * BlocksOf(width) : 0)};
   const GroupedRows inner = {scratch.Matrix(choices, inter),
-                             scratch.Array<QuantizedBlock>(down.blocks ? choices * (inter / kBlockCols) : 0)};
+                             scratch.Array<QuantizedBlock>(down.blocks ? choices * BlocksOf(inter) : 0)};
   const TensorView outer = scratch.Matrix(choices, width);
   if (scratch.measuring()) return;
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -94,44 +95,107 @@ inline bool SameBits(const Matrix& a, const Matrix& b) {
   return true;
 }
 
-inline constexpr DType kWeightFormats[] = {DType::kF32,  DType::kF16,  DType::kBF16,
-                                           DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
+inline constexpr DType kWeightFormats[] = {
+    DType::kF32,  DType::kF16,  DType::kBF16,   DType::kF8E4M3,       DType::kNVFP4, DType::kMXFP4,
+    DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,   DType::kQ5_0,         DType::kQ5_1,  DType::kIQ4_NL,
+    DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,   DType::kQ5_K,         DType::kQ6_K,  DType::kMXFP4Blocks};
 
-// Owns random weights in a checkpoint's format; block codes take every value.
+// The least multiple of what the format's rows consist of that is not below `cols`.
+inline int64_t ColsFor(DType dtype, int64_t cols) {
+  const int64_t unit = dtype == DType::kNVFP4 ? 16 : dtype == DType::kMXFP4 ? 32 : BlockOf(dtype).elements;
+  return (cols + unit - 1) / unit * unit;
+}
+
+// How the weights of F8_E4M3 share scales; 0 rows: only one for all.
+struct ScaleBlock {
+  int64_t rows, cols;
+};
+
+// Owns random weights in a checkpoint's format; block codes take every value, scales beside codes too.
 class StoredWeight {
  public:
+  // F8_E4M3 has a scale for each row.
   StoredWeight(DType dtype, int64_t rows, int64_t cols, uint32_t seed)
+      : StoredWeight(dtype, rows, cols, seed,
+                     {1, dtype == DType::kNVFP4   ? 16
+                         : dtype == DType::kMXFP4 ? 32
+                                                  : std::max<int64_t>(cols, 1)}) {}
+
+  StoredWeight(DType dtype, int64_t rows, int64_t cols, uint32_t seed, ScaleBlock scale_block)
       : dtype_(dtype), rows_(rows), cols_(cols), bytes_(DTypeBytes(dtype, rows * cols)) {
     std::mt19937 random(seed);
     const DTypeBlock block = BlockOf(dtype);
     for (size_t at = 0; at < bytes_.size(); at += block.bytes) FillBlock(random, bytes_.data() + at);
+    if (dtype == DType::kF8E4M3 || dtype == DType::kNVFP4 || dtype == DType::kMXFP4) FillScales(random, scale_block);
   }
 
-  WeightPart part() const { return {dtype_, rows_, cols_, bytes_}; }
+  WeightPart part() const {
+    WeightPart part{dtype_, rows_, cols_, bytes_, scales_};
+    part.scales.bytes = scale_bytes_;
+    return part;
+  }
   std::byte* data() { return bytes_.data(); }
 
  private:
   template <class T>
   static void Put(T value, std::byte* at) { std::memcpy(at, &value, sizeof(T)); }
+  static void PutF16(float value, std::byte* at) { Put(ToF16(value).bits, at); }
+
+  // Where a format's f16 scale stands, and whether its minimum stands behind it.
+  struct ScalePlace {
+    int offset;
+    bool has_min;
+  };
+  static ScalePlace PlaceOf(DType dtype) {
+    switch (dtype) {
+      case DType::kQ4_1:
+      case DType::kQ5_1:
+      case DType::kQ4_K:
+      case DType::kQ5_K: return {0, true};
+      case DType::kQ2_K: return {80, true};
+      case DType::kQ3_K: return {108, false};
+      case DType::kQ6_K: return {208, false};
+      default: return {0, false};
+    }
+  }
 
   void FillBlock(std::mt19937& random, std::byte* at) {
     std::normal_distribution<float> normal;
     const float value = normal(random);
     switch (dtype_) {
       case DType::kF32: return Put(value, at);
-      case DType::kF16: return Put(ToF16(value).bits, at);
+      case DType::kF16: return PutF16(value, at);
       case DType::kBF16: return Put(ToBf16(value).bits, at);
       default: break;
     }
-    const int num_scales = dtype_ == DType::kQ4_1 ? 2 : 1;
-    Put(ToF16(0.01f + 0.1f * std::abs(value)).bits, at);
-    if (num_scales == 2) Put(ToF16(-0.3f * normal(random)).bits, at + 2);
-    for (int i = 2 * num_scales; i < BlockOf(dtype_).bytes; ++i) at[i] = static_cast<std::byte>(random() & 255);
+    for (int i = 0; i < BlockOf(dtype_).bytes; ++i) at[i] = static_cast<std::byte>(random() & 255);
+    if (dtype_ == DType::kF8E4M3 && (at[0] & std::byte{0x7f}) == std::byte{0x7f}) at[0] = std::byte{0};  // no NaN
+    if (dtype_ == DType::kMXFP4Blocks) at[0] = static_cast<std::byte>(124 + random() % 5);
+    if (BlockOf(dtype_).elements < 32 || dtype_ == DType::kMXFP4Blocks) return;
+    const ScalePlace place = PlaceOf(dtype_);
+    PutF16(0.01f + 0.1f * std::abs(value), at + place.offset);
+    if (place.has_min) PutF16(-0.3f * normal(random), at + place.offset + 2);
+  }
+
+  void FillScales(std::mt19937& random, ScaleBlock block) {
+    scales_ = {.dtype = DType::kF32, .block_rows = block.rows, .block_cols = block.cols, .global = 0.37f};
+    if (dtype_ == DType::kNVFP4) scales_.dtype = DType::kF8E4M3;
+    if (dtype_ == DType::kMXFP4) scales_.dtype = DType::kF8E8M0;
+    if (block.rows == 0) return;
+    const int64_t down = (rows_ + block.rows - 1) / block.rows, across = (cols_ + block.cols - 1) / block.cols;
+    const int size = BlockOf(scales_.dtype).bytes;
+    scale_bytes_.resize(static_cast<size_t>(down * across * size));
+    for (size_t at = 0; at < scale_bytes_.size(); at += size) {
+      if (size == 4) Put(0.01f + static_cast<float>(random() % 1000) / 1000, scale_bytes_.data() + at);
+      if (dtype_ == DType::kNVFP4) scale_bytes_[at] = static_cast<std::byte>(random() % 0x7f);  // subnormals too
+      if (dtype_ == DType::kMXFP4) scale_bytes_[at] = static_cast<std::byte>(122 + random() % 8);
+    }
   }
 
   DType dtype_;
   int64_t rows_, cols_;
-  std::vector<std::byte> bytes_;
+  std::vector<std::byte> bytes_, scale_bytes_;
+  WeightScales scales_;
 };
 
 inline std::unique_ptr<PackedWeight> PackOrDie(Backend& backend, const WeightSource& source) {

@@ -37,6 +37,9 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, Backend& backend, const
     : scope_(checkpoint), backend_(&backend), tally_(std::make_shared<Tally>()) {
   tally_->total = checkpoint.TotalBytes();
   tally_->progress = progress;
+  absl::StatusOr<Quantization> quantization = ReadQuantization(checkpoint);
+  if (quantization.ok()) tally_->quantization = *std::move(quantization);
+  else scope_.Fail(quantization.status());
 }
 
 WeightLoader WeightLoader::Child(std::string_view name) const {
@@ -50,15 +53,20 @@ void WeightLoader::Count(const StoredTensor& tensor) const {
 }
 
 Weight WeightLoader::Pack(const std::vector<RowsOf>& matrices, int64_t cols, bool gate_up_pair) const {
-  WeightSource source{.parts = {}, .gate_up_pair = gate_up_pair};
-  std::vector<StoredTensor> tensors;
+  std::vector<StoredMatrix> stored;
   std::string names;
   for (const RowsOf& matrix : matrices) {
-    tensors.push_back(scope_.Require(matrix.name, {matrix.rows, cols}));
-    source.parts.push_back({tensors.back().dtype, matrix.rows, cols, tensors.back().bytes});
+    stored.push_back(FindMatrix(scope_, tally_->quantization, matrix.name, matrix.rows, cols));
     absl::StrAppend(&names, names.empty() ? "" : "+", scope_.prefix(), matrix.name);
   }
+  return PackStored(stored, gate_up_pair, names);
+}
+
+Weight WeightLoader::PackStored(const std::vector<StoredMatrix>& stored, bool gate_up_pair,
+                                const std::string& names) const {
   if (!scope_.status().ok()) return nullptr;
+  WeightSource source{.parts = {}, .gate_up_pair = gate_up_pair};
+  for (const StoredMatrix& matrix : stored) source.parts.push_back(matrix.part);
   absl::StatusOr<std::unique_ptr<PackedWeight>> packed = backend_->Pack(source);
   if (!packed.ok()) {
     scope_.Fail(absl::Status(packed.status().code(), absl::StrCat(scope_.checkpoint().path(), ": ", names, ": ",
@@ -66,8 +74,15 @@ Weight WeightLoader::Pack(const std::vector<RowsOf>& matrices, int64_t cols, boo
     return nullptr;
   }
   tally_->packed += (*packed)->bytes();
-  for (const StoredTensor& tensor : tensors) Count(tensor);
+  for (const StoredMatrix& matrix : stored) {
+    for (const StoredTensor& tensor : matrix.tensors) Count(tensor);
+  }
   return *std::move(packed);
+}
+
+Weight WeightLoader::Expert(std::string_view name, int64_t expert, int64_t experts, int64_t rows, int64_t cols) const {
+  const StoredMatrix stored = FindExpert(scope_, tally_->quantization, name, expert, experts, rows, cols);
+  return PackStored({stored}, false, absl::StrCat(scope_.prefix(), std::string(name), "[", expert, "]"));
 }
 
 Weight WeightLoader::Stack(const std::vector<RowsOf>& matrices, int64_t cols) const {

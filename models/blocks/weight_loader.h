@@ -9,7 +9,8 @@
 
 #include "kernels/backend.h"
 #include "models/model.h"
-#include "models/weights/weight_scope.h"
+#include "models/weights/quantization.h"
+#include "models/weights/stored_matrix.h"
 
 namespace braid {
 
@@ -21,8 +22,8 @@ struct RowsOf {
 
 using Weight = std::unique_ptr<const PackedWeight>;
 
-// A WeightScope that packs what it finds and counts it. The first error stays in the scope; after it, answers are
-// empty. Thread: the loading one.
+// A WeightScope that packs what it finds, in whatever format it is stored, and counts it. The first error stays in the
+// scope; after it, answers are empty. Thread: the loading one.
 class WeightLoader {
  public:
   WeightLoader(const Checkpoint& checkpoint, Backend& backend, const LoadProgress& progress);
@@ -36,6 +37,9 @@ class WeightLoader {
   // Two matrices [rows, cols] laid side by side for Epilogue::kSiluGate.
   Weight GateUp(std::string_view gate, std::string_view up, int64_t rows, int64_t cols) const;
 
+  // Matrix `expert` of the `experts` [rows, cols] that lie stacked in MXFP4 under `name`: `name`_blocks, `name`_scales.
+  Weight Expert(std::string_view name, int64_t expert, int64_t experts, int64_t rows, int64_t cols) const;
+
   // A tensor of `shape` as f32, whatever its float type; finite.
   std::vector<float> Floats(std::string_view name, const Shape& shape) const;
   // Vectors one behind the other.
@@ -47,12 +51,14 @@ class WeightLoader {
  private:
   struct Tally {
     int64_t read = 0, total = 0, packed = 0;
+    Quantization quantization;
     LoadProgress progress;
   };
 
   WeightLoader(WeightScope scope, Backend* backend, std::shared_ptr<Tally> tally)
       : scope_(std::move(scope)), backend_(backend), tally_(std::move(tally)) {}
   Weight Pack(const std::vector<RowsOf>& matrices, int64_t cols, bool gate_up_pair) const;
+  Weight PackStored(const std::vector<StoredMatrix>& stored, bool gate_up_pair, const std::string& names) const;
   void Count(const StoredTensor& tensor) const;
 
   WeightScope scope_;

@@ -52,12 +52,25 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& 
   return checkpoint;
 }
 
+absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::OpenText(const std::string& path) {
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint(path));
+  RETURN_IF_ERROR(IsDirectory(path) ? checkpoint->OpenTextFolder() : checkpoint->OpenGguf());
+  return checkpoint;
+}
+
 std::string Checkpoint::InFolder(std::string_view name) const { return absl::StrCat(path_, "/", std::string(name)); }
 
 absl::Status Checkpoint::OpenGguf() {
   ASSIGN_OR_RETURN(gguf_, GgufFile::Open(path_));
   for (const auto& [name, tensor] : gguf_->tensors()) tensors_.try_emplace(name, tensor);
   return absl::OkStatus();
+}
+
+absl::Status Checkpoint::OpenTextFolder() {
+  if (const std::string file = InFolder("config.json"); Exists(file)) {
+    ASSIGN_OR_RETURN(config_, ReadConfig(file));
+  }
+  return CheckTextFiles();
 }
 
 absl::Status Checkpoint::OpenFolder() {
@@ -157,6 +170,17 @@ std::map<DType, int64_t> Checkpoint::BytesByType() const {
   for (const auto& [name, entry] : tensors_)
     bytes[entry.tensor.dtype] += static_cast<int64_t>(entry.tensor.bytes.size());
   return bytes;
+}
+
+std::optional<DType> Checkpoint::TypeOf(std::string_view name) const {
+  const auto found = tensors_.find(std::string(name));
+  if (found == tensors_.end()) return std::nullopt;
+  return found->second.tensor.dtype;
+}
+
+int64_t Checkpoint::BytesOf(std::string_view name) const {
+  const auto found = tensors_.find(std::string(name));
+  return found == tensors_.end() ? 0 : static_cast<int64_t>(found->second.tensor.bytes.size());
 }
 
 std::vector<std::string> Checkpoint::TensorNames() const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -24,6 +25,9 @@ class Checkpoint {
   // Opens a Hugging Face folder (config.json and model.safetensors, or model.safetensors.index.json and its shards;
   // optionally generation_config.json, tokenizer.json, tokenizer_config.json, chat_template.jinja) or a .gguf file.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& path);
+
+  // The same without weights, and config.json need not be there: for a server of text alone.
+  static absl::StatusOr<std::unique_ptr<Checkpoint>> OpenText(const std::string& path);
 
   const std::string& path() const { return path_; }
 
@@ -48,7 +52,10 @@ class Checkpoint {
   std::string TextFile(std::string_view name) const;
 
   int64_t TotalBytes() const;                    // of all tensors
-  std::map<DType, int64_t> BytesByType() const;  // for `inspect`
+  std::map<DType, int64_t> BytesByType() const;  // as the files say; quantization.h knows formats of several tensors
+  // Of one tensor; nullopt and 0 when there is none. Mark nothing.
+  std::optional<DType> TypeOf(std::string_view name) const;
+  int64_t BytesOf(std::string_view name) const;
   size_t num_tensors() const { return tensors_.size(); }
   std::vector<std::string> TensorNames() const;  // sorted; marks nothing
 
@@ -66,6 +73,7 @@ class Checkpoint {
 
   explicit Checkpoint(std::string path) : path_(std::move(path)) {}
   absl::Status OpenFolder();
+  absl::Status OpenTextFolder();
   absl::Status OpenGguf();
   absl::Status OpenSingle(const std::string& file);
   absl::Status OpenIndexed(const std::string& index_file);

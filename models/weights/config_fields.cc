@@ -103,6 +103,10 @@ void ConfigFields::Unsupported(std::string_view field, std::string_view what) {
     status_ = absl::UnimplementedError(absl::StrCat(where_, ": ", std::string(field), ": ", std::string(what)));
 }
 
+void ConfigFields::Adopt(absl::Status error) {
+  if (status_.ok()) status_ = std::move(error);
+}
+
 std::vector<std::string> ConfigFields::Unknown() const {
   std::vector<std::string> names;
   for (const auto& [name, value] : object_.items()) {

@@ -39,6 +39,8 @@ class ConfigFields {
   // Records "<where>: <field>: <what>" unless there is an error already.
   void Fail(std::string_view field, std::string_view what);
   void Unsupported(std::string_view field, std::string_view what);
+  // Records `error` of an object within this one.
+  void Adopt(absl::Status error);
 
   absl::Status status() const { return status_; }
   const std::string& where() const { return where_; }

@@ -13,7 +13,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr uint32_t kF32 = 0, kQ40 = 2, kQ41 = 3, kQ80 = 8, kQ4K = 12;
+constexpr uint32_t kF32 = 0, kQ40 = 2, kQ41 = 3, kQ80 = 8, kQ4K = 12, kQ8K = 15;
 
 std::string Array(const std::string& key, uint32_t element, uint64_t count, const std::string& items) {
   return GgufText(key) + Raw<uint32_t>(9) + Raw(element) + Raw(count) + items;
@@ -26,8 +26,9 @@ std::string Good() {
       Array("numbers", 5, 2, Raw<int32_t>(-3) + Raw<int32_t>(7)) + Array("floats", 6, 1, Raw(1.5f)) + GgufText("long") +
       Raw<uint32_t>(11) + Raw<int64_t>(-9);
   const std::string infos = GgufInfo("a", {32, 2}, kQ80, 0) + GgufInfo("b", {3}, kF32, 96) +
-                            GgufInfo("c", {64, 1}, kQ40, 128) + GgufInfo("d", {32}, kQ41, 192);
-  return GgufBytes(8, metadata, 4, infos, 192 + 20);
+                            GgufInfo("c", {64, 1}, kQ40, 128) + GgufInfo("d", {32}, kQ41, 192) +
+                            GgufInfo("e", {256, 2}, kQ4K, 224);
+  return GgufBytes(8, metadata, 5, infos, 224 + 288);
 }
 
 TEST(Gguf, ReadsTypedMetadata) {
@@ -66,6 +67,8 @@ TEST(Gguf, ShapesBeginWithTheOutermostDimension) {
   EXPECT_EQ(file->tensors().at("a").bytes.size(), 68u);
   EXPECT_EQ(file->tensors().at("c").bytes.size(), 36u);
   EXPECT_EQ(file->tensors().at("d").bytes.size(), 20u);
+  EXPECT_EQ(file->tensors().at("e").shape, (Shape{2, 256}));
+  EXPECT_EQ(file->tensors().at("e").bytes.size(), 288u);
 }
 
 TEST(Gguf, RefusesEveryTruncation) {
@@ -104,7 +107,7 @@ TEST(Gguf, RefusesBadFilesNamingTheTensorOrKey) {
       {metadata(GgufU32("general.alignment", 48)), "general.alignment"},
       {metadata(GgufU32("general.alignment", 1u << 31)), "general.alignment"},
       {metadata(GgufString("general.alignment", "32")), "general.alignment"},
-      {tensor(GgufInfo("a", {256}, kQ4K, 0), 144), "a: type Q4_K (12)"},
+      {tensor(GgufInfo("a", {256}, kQ8K, 0), 292), "a: type Q8_K (15)"},
       {tensor(GgufInfo("a", {32}, 77, 0), 144), "a: type unknown (77)"},
       {tensor(GgufInfo("a", {}, kF32, 0), 144), "a: 0 dimensions"},
       {tensor(GgufInfo("a", {1, 1, 1, 1, 1}, kF32, 0), 144), "a: 5 dimensions"},

@@ -34,6 +34,10 @@ bool WeightScope::Has(std::string_view name) const {
   return checkpoint_->Contains(absl::StrCat(prefix_, std::string(name)));
 }
 
+const StoredTensor* WeightScope::Find(std::string_view name) const {
+  return checkpoint_->Find(absl::StrCat(prefix_, std::string(name)));
+}
+
 void WeightScope::Fail(absl::Status error) const {
   if (error_->ok()) *error_ = std::move(error);
 }

@@ -29,6 +29,9 @@ class WeightScope {
 
   bool Has(std::string_view name) const;
 
+  // Returns the tensor prefix + `name` of any shape, or null; marks it as read.
+  const StoredTensor* Find(std::string_view name) const;
+
   // Records `error` unless there is one already.
   void Fail(absl::Status error) const;
 

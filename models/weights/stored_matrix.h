@@ -1,0 +1,34 @@
+// A matrix as a checkpoint holds it: one tensor of a float type, codes and scales in several tensors, or a GGUF block
+// type. What it is, the tensors' names and types say:
+//   X.weight of F32, F16, BF16 or a GGUF type
+//   X.weight of F8_E4M3 with X.weight_scale (or _scale_inv): one, one a row, or one a block
+//   X.weight of U8 [rows, cols / 2] with X.weight_scale of F8_E4M3 and X.weight_scale_2 (ModelOpt's NVFP4), or with
+//   X.weight_scale of U8 (MXFP4)
+//   X.weight_packed of U8 with X.weight_scale and the reciprocal X.weight_global_scale (compressed-tensors)
+//   X_blocks of U8 [experts, rows, cols / 32, 16] with X_scales [experts, rows, cols / 32] (MXFP4 of GPT-OSS)
+#pragma once
+
+#include <vector>
+
+#include "kernels/packed_weight.h"
+#include "models/weights/quantization.h"
+#include "models/weights/weight_scope.h"
+
+namespace braid {
+
+struct StoredMatrix {
+  WeightPart part;                    // borrows the tensors' bytes
+  std::vector<StoredTensor> tensors;  // all that were read for it
+};
+
+// Finds `name` ("q_proj.weight") of shape [rows, cols] under `scope`. Also marks what stands beside it and is not
+// needed (input scales, K/V scales). What is missing or of another shape is the scope's error, and the answer then is
+// empty.
+StoredMatrix FindMatrix(const WeightScope& scope, const Quantization& quantization, std::string_view name,
+                        int64_t rows, int64_t cols);
+
+// Finds matrix `expert` of the `experts` [rows, cols] that are stacked in `name` ("experts.down_proj").
+StoredMatrix FindExpert(const WeightScope& scope, const Quantization& quantization, std::string_view name,
+                        int64_t expert, int64_t experts, int64_t rows, int64_t cols);
+
+}  // namespace braid
