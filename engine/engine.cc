@@ -77,7 +77,8 @@ absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const ModelInfo
                             .slot_bytes = shape.cache.StateBytesPerSequence(),
                             .block_size = shape.block_size,
                             .max_sequences = config.scheduler.max_sequences,
-                            .max_model_len = max_model_len};
+                            .max_model_len = max_model_len,
+                            .prefix_cache = config.scheduler.prefix_cache};
   const int64_t budget = config.memory_bytes > 0 ? config.memory_bytes : AvailableMemory() / 2;
   ASSIGN_OR_RETURN(const MemorySplit split, SplitMemory(budget, demand));
   shape.num_blocks = split.num_blocks;
@@ -87,6 +88,7 @@ absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const ModelInfo
        {"kv_blocks", split.num_blocks},
        {"block_bytes", demand.block_bytes},
        {"state_slots", split.num_state_slots},
+       {"for_snapshots", split.num_snapshot_slots},
        {"slot_bytes", demand.slot_bytes}});
   return shape;
 }
@@ -106,6 +108,7 @@ EngineInfo InfoOf(const ModelInfo& model, const EngineConfig& config, const Runn
                   .block_size = shape.block_size,
                   .num_blocks = shape.num_blocks,
                   .num_state_slots = shape.num_state_slots,
+                  .prefix_cache = config.scheduler.prefix_cache,
                   .state_bytes_per_sequence = shape.cache.StateBytesPerSequence(),
                   .kv_dtype = LowerName(shape.kv_dtype)};
   info.fingerprint =
@@ -174,6 +177,7 @@ void Engine::Cancel(RequestHandle handle) { loop_->Cancel(handle); }
 void Engine::CancelChoice(RequestHandle handle, int index) { loop_->CancelChoice(handle, index); }
 void Engine::BeginDrain() { loop_->BeginDrain(); }
 void Engine::AbortAll(absl::Status why) { loop_->AbortAll(std::move(why)); }
+void Engine::ResetPrefixCache() { loop_->ResetCache(); }
 int Engine::InFlight() const { return loop_->InFlight(); }
 EngineStats Engine::Stats() const { return loop_->Stats(); }
 

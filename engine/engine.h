@@ -23,7 +23,8 @@ struct EngineInfo {
   std::string fingerprint;         // what token bits depend on besides request and seed
   int block_size = 0;
   int num_blocks = 0;
-  int num_state_slots = 0;         // 0 for models without recurrent state
+  int num_state_slots = 0;         // 0 for models without recurrent state; those of snapshots included
+  bool prefix_cache = false;
   int64_t state_bytes_per_sequence = 0;
   std::string kv_dtype;
 };
@@ -60,6 +61,9 @@ class Engine {
 
   // Ends everything that is inside with kAbort (the status says why); for the end of a drain.
   void AbortAll(absl::Status why);
+
+  // Drops all of the prefix cache that no request inside uses, within one step.
+  void ResetPrefixCache();
 
   // Requests inside: waiting and running.
   int InFlight() const;

@@ -116,6 +116,7 @@ void EngineLoop::Step() {
   ShowStats(true);
   const int64_t start_ns = clock_->NowNs();
   runner_.Forward(plan, spec_of_);
+  MaskSamples(plan);
   std::vector<RowOutput> outputs = runner_.Sample(spec_of_);
   CountStep(plan);
   step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(clock_->NowNs() - start_ns));
@@ -135,7 +136,8 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
   GenerateRequest& request = message.request;
   inbox_sequences_ -= request.n;
   std::vector<int32_t> end_ids = request.stop_token_ids;
-  if (!request.ignore_eos) {
+  const bool may_have_to_end = request.constraint != nullptr && request.constraint->grammar != nullptr;
+  if (!request.ignore_eos || may_have_to_end) {
     end_ids.insert(end_ids.end(), info_.eos_token_ids.begin(), info_.eos_token_ids.end());
   }
   LiveRequest live{.request = {}, .sequences = {}, .unfinished = request.n};
@@ -150,6 +152,9 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
                          .min_tokens = request.min_tokens,
                          .end_ids = end_ids,
                          .prompt_logprobs = request.echo_logprobs}};
+    if (request.constraint != nullptr) {
+      sequence.constraint = std::make_unique<TokenConstraint>(request.constraint, info_.vocab_size);
+    }
     if (request.echo_logprobs) sequence.prompt_logprobs.resize(request.prompt.size() - 1);
     events->push_back(SequenceArrival{.id = id,
                                       .prompt = request.prompt,
@@ -158,7 +163,9 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
                                       .stop_token_ids = end_ids,
                                       .priority = request.priority,
                                       .arrival_ns = request.arrival_ns,
-                                      .deadline_ns = request.deadline_ns});
+                                      .deadline_ns = request.deadline_ns,
+                                      .cache_salt = request.cache_salt,
+                                      .computes_all = request.echo_logprobs});
   }
   live.request = std::move(request);
   requests_.emplace(message.handle, std::move(live));
@@ -179,6 +186,22 @@ void EngineLoop::Take(const CancelMessage& message, std::vector<SchedulerEvent>*
 void EngineLoop::Take(const AbortMessage& message, std::vector<SchedulerEvent>* events) {
   abort_reason_ = message.why;
   for (const auto& [id, sequence] : sequences_) events->push_back(SequenceCancel{id});
+}
+
+void EngineLoop::Take(const ResetMessage&, std::vector<SchedulerEvent>* events) {
+  events->push_back(ResetPrefixCache{});
+}
+
+// Masks need the tokens just committed: they are made between Forward and Sample.
+void EngineLoop::MaskSamples(const StepPlan& plan) {
+  for (const SequenceStep& step : plan.steps) {
+    if (!step.samples) continue;
+    const auto found = sequences_.find(step.id);
+    if (found == sequences_.end() || found->second.constraint == nullptr) continue;
+    SamplingSpec& spec = found->second.spec;
+    spec.mask = found->second.constraint->Mask();
+    spec.may_end = found->second.constraint->MustEnd();
+  }
 }
 
 // Splits the rows' outputs: tokens for the scheduler, logprobs of the prompt for their sequences.
@@ -214,11 +237,13 @@ void EngineLoop::Tell(const Committed& committed, const RowOutput* output) {
   LiveSequence& sequence = found->second;
   const SequenceInfo info = scheduler_.Info(committed.id);
   TokenEvent event{.index = sequence.index,
+                   .cached_tokens = info.cached_tokens,
                    .scheduled_ns = info.first_scheduled_ns,
                    .emitted_ns = clock_->NowNs(),
                    .num_preemptions = info.num_preemptions};
   if (committed.token >= 0) {
     ++totals_.generated_tokens;
+    if (sequence.constraint != nullptr) sequence.constraint->Commit(committed.token);
     event.tokens.push_back(committed.token);
     if (sequence.spec.params.logprobs >= 0 && output != nullptr) {
       event.logprobs.push_back({output->sampled.logprob, output->sampled.top});
@@ -256,7 +281,7 @@ void EngineLoop::CountStep(const StepPlan& plan) {
     if (tokens <= EngineStats::kStepTokenBounds[i]) ++totals_.step_tokens_at_most[i];
   }
   for (const SequenceStep& step : plan.steps) {
-    if (step.num_tokens > 1 || !step.samples) totals_.prompt_tokens_computed += step.num_tokens;
+    if (step.prefill) totals_.prompt_tokens_computed += step.num_tokens;
   }
   totals_.last_step_end_ns = clock_->NowNs();
 }
@@ -267,9 +292,12 @@ void EngineLoop::ShowStats(bool busy) {
   totals_.waiting = now.waiting;
   totals_.blocks_used = now.blocks_used;
   totals_.blocks_total = now.blocks_total;
+  totals_.blocks_cached = now.blocks_cached;
   totals_.state_slots_used = now.state_slots_used;
   totals_.state_slots_total = now.state_slots_total;
+  totals_.snapshots = now.snapshots;
   totals_.preemptions = now.preemptions;
+  totals_.prefix = now.prefix;
   totals_.busy = busy;
   std::lock_guard lock(stats_mutex_);
   shown_ = totals_;

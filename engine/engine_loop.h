@@ -29,6 +29,7 @@ class EngineLoop {
   void Cancel(RequestHandle handle) { inbox_.Put(CancelMessage{handle, kAllChoices}); }
   void CancelChoice(RequestHandle handle, int index) { inbox_.Put(CancelMessage{handle, index}); }
   void BeginDrain() { draining_ = true; }
+  void ResetCache() { inbox_.Put(ResetMessage{}); }
   void AbortAll(absl::Status why) { inbox_.Put(AbortMessage{std::move(why)}); }
   int InFlight() const { return in_flight_; }
   EngineStats Stats() const;
@@ -47,13 +48,15 @@ class EngineLoop {
   struct AbortMessage {
     absl::Status why;
   };
-  using Message = std::variant<SubmitMessage, CancelMessage, AbortMessage>;
+  struct ResetMessage {};
+  using Message = std::variant<SubmitMessage, CancelMessage, AbortMessage, ResetMessage>;
 
   // One of a request's n sequences.
   struct LiveSequence {
     RequestHandle request = 0;
     int index = 0;
     SamplingSpec spec;
+    std::unique_ptr<TokenConstraint> constraint;  // null: none
     std::vector<TokenLogprobs> prompt_logprobs;  // of prompt positions 1.., while not yet told
   };
   struct LiveRequest {
@@ -68,6 +71,8 @@ class EngineLoop {
   void Take(SubmitMessage message, std::vector<SchedulerEvent>* events);
   void Take(const CancelMessage& message, std::vector<SchedulerEvent>* events);
   void Take(const AbortMessage& message, std::vector<SchedulerEvent>* events);
+  void Take(const ResetMessage& message, std::vector<SchedulerEvent>* events);
+  void MaskSamples(const StepPlan& plan);
   StepResult ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs);
   void Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs);
   void Tell(const Committed& committed, const RowOutput* output);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/grammar/token_constraint.h"
 #include "engine/sampling/sampling_params.h"
 #include "engine/token_event.h"
 
@@ -22,7 +23,9 @@ struct GenerateRequest {
   int min_tokens = 0;               // end-of-sequence and stop ids are masked before
   bool ignore_eos = false;
   std::vector<int32_t> stop_token_ids;
-  bool echo_logprobs = false;       // logprobs of the prompt's tokens as well
+  std::shared_ptr<const ConstraintSpec> constraint;  // null: none
+  bool echo_logprobs = false;       // logprobs of the prompt's tokens as well: none of them comes from the prefix cache
+  std::string cache_salt;           // cached prefixes are shared among requests of equal salt only
   int priority = 0;                 // lower runs first
   int64_t arrival_ns = 0;           // the engine clock's
   int64_t deadline_ns = 0;          // the engine clock's; 0: none

@@ -34,6 +34,12 @@ int64_t CgroupAvailable() {
   return limit - used;
 }
 
+// How many of the slots that fit in `spare` bytes go to snapshots.
+int SnapshotSlots(int64_t spare, const MemoryDemand& demand) {
+  if (!demand.prefix_cache || demand.slot_bytes == 0 || spare <= 0) return 0;
+  return static_cast<int>(std::min(spare / 4 / demand.slot_bytes, int64_t{4} * demand.max_sequences));
+}
+
 }  // namespace
 
 absl::StatusOr<MemorySplit> SplitMemory(int64_t budget, const MemoryDemand& demand) {
@@ -51,8 +57,11 @@ absl::StatusOr<MemorySplit> SplitMemory(int64_t budget, const MemoryDemand& dema
     split.num_state_slots = static_cast<int>(
         std::clamp<int64_t>(for_slots / demand.slot_bytes, 1, demand.max_sequences));
   }
+  split.num_snapshot_slots = SnapshotSlots(
+      budget - split.num_state_slots * demand.slot_bytes - blocks_of_context * demand.block_bytes, demand);
+  split.num_state_slots += split.num_snapshot_slots;
   split.bytes = split.num_state_slots * demand.slot_bytes;
-  const int64_t useful = demand.max_sequences * blocks_of_context;
+  const int64_t useful = demand.max_sequences * blocks_of_context * (demand.prefix_cache ? 2 : 1);
   if (demand.block_bytes > 0) {
     split.num_blocks = static_cast<int>(
         std::min({(budget - split.bytes) / demand.block_bytes, useful, int64_t{std::numeric_limits<int32_t>::max()}}));

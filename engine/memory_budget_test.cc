@@ -29,6 +29,21 @@ TEST(MemoryBudget, GivesOneSlotAndOneBlockAtLeast) {
   EXPECT_EQ(split->num_blocks, 1);
 }
 
+TEST(MemoryBudget, GivesThePrefixCacheWhatTheRunningLeave) {
+  MemoryDemand demand{.block_bytes = 1000, .slot_bytes = 10'000, .max_sequences = 4, .max_model_len = 320};
+  const auto without = SplitMemory(int64_t{1} << 40, demand);
+  demand.prefix_cache = true;
+  const auto roomy = SplitMemory(int64_t{1} << 40, demand), tight = SplitMemory(130'000, demand);
+  ASSERT_TRUE(without.ok() && roomy.ok() && tight.ok());
+  EXPECT_EQ(without->num_state_slots, 4);
+  EXPECT_EQ(without->num_blocks, 40);
+  EXPECT_EQ(roomy->num_state_slots, 4 + 16);
+  EXPECT_EQ(roomy->num_snapshot_slots, 16);
+  EXPECT_EQ(roomy->num_blocks, 80);
+  EXPECT_EQ(tight->num_state_slots, 4 + 2);  // a quarter of 130,000 - 4 slots - 10 blocks
+  EXPECT_EQ(tight->num_blocks, 70);
+}
+
 TEST(MemoryBudget, SaysHowMuchIsNeeded) {
   const auto split = SplitMemory(1000, {.block_bytes = 2048, .slot_bytes = 2048});
   EXPECT_EQ(split.status().code(), absl::StatusCode::kResourceExhausted);

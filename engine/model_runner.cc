@@ -60,6 +60,7 @@ ModelRunner::ModelRunner(const Model& model, Backend& backend, const RunnerShape
 
 void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
   table_.Apply(plan);
+  RestoreStates(plan);
   const auto wants_prompt_logits = [&](SequenceId id) {
     const SamplingSpec* spec = spec_of(id);
     return spec != nullptr && spec->prompt_logprobs;
@@ -69,6 +70,23 @@ void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
   hidden_ = TensorView::Of(hidden_memory_.as<float>(), static_cast<int64_t>(batch.logit_rows.size()),
                            model_.info().hidden_size);
   backend_.Run([&](Ops& op) { model_.Forward(op, batch, ViewOf(kv_, state_, shape_), hidden_); });
+  SnapshotStates(plan);
+}
+
+// In the order of admission: a slot restored from may be given to one admitted later.
+void ModelRunner::RestoreStates(const StepPlan& plan) {
+  for (const RowAdmission& admission : plan.admitted) {
+    const int32_t from = admission.restored_slot;
+    if (from >= 0 && from != admission.state_slot) state_.Copy(from, admission.state_slot);
+  }
+}
+
+void ModelRunner::SnapshotStates(const StepPlan& plan) {
+  for (const StateSnapshot& snapshot : plan.snapshots) {
+    const SequenceRow& row = table_.row(snapshot.row);
+    CHECK_EQ(row.state_position % shape_.block_size, 0) << "sequence " << row.id;
+    state_.Copy(row.state_slot, snapshot.slot);
+  }
 }
 
 std::vector<RowOutput> ModelRunner::Sample(const SpecOf& spec_of) {

@@ -24,7 +24,7 @@ struct RunnerShape {
   int block_size = 32;
   int state_grid = 32;
   int num_blocks = 0;
-  int num_state_slots = 0;
+  int num_state_slots = 0;     // those of snapshots included
   int max_tokens_per_step = 0; // rows of a batch at most
   int max_sequences = 0;
 };
@@ -34,7 +34,7 @@ class ModelRunner {
  public:
   ModelRunner(const Model& model, Backend& backend, const RunnerShape& shape);
 
-  // Applies the plan to the mirrored table and runs its tokens through the layers.
+  // Applies the plan to the mirrored table, runs its tokens through the layers and takes its snapshots.
   void Forward(const StepPlan& plan, const SpecOf& spec_of);
 
   // Computes the wanted logits in slices and draws the tokens, which join their rows in the table.
@@ -44,6 +44,8 @@ class ModelRunner {
   static size_t ScratchBytes(const Model& model, Backend& backend, const RunnerShape& shape);
 
  private:
+  void RestoreStates(const StepPlan& plan);
+  void SnapshotStates(const StepPlan& plan);
   void SampleSlice(Ops& op, int64_t begin, int64_t end);
 
   const Model& model_;

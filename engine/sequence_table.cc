@@ -11,7 +11,8 @@ void SequenceTable::Apply(const StepPlan& plan) {
     rows_[admission.row] = {.id = admission.id,
                             .tokens = admission.tokens,
                             .prompt_tokens = admission.prompt_tokens,
-                            .state_slot = admission.state_slot};
+                            .state_slot = admission.state_slot,
+                            .state_position = admission.start};
   }
   for (const RowBlocks& added : plan.new_blocks) {
     std::vector<int32_t>& blocks = rows_[added.row].blocks;

@@ -1,4 +1,5 @@
-// The memory behind state slots: a slot holds one sequence's recurrent state of all Mamba layers, one behind the other.
+// The memory behind state slots: a slot holds one sequence's recurrent state of all Mamba layers, one behind the other,
+// or a snapshot of such a state.
 #pragma once
 
 #include <span>
@@ -15,7 +16,12 @@ class StatePool {
   // One view a layer, in order.
   std::span<const StateLayer> layers() const { return layers_; }
 
+  // Copies the state of slot `from`, which stands on a grid line, to slot `to`: grid states and raw convolution rows,
+  // for on a grid line the ring holds nothing.
+  void Copy(int32_t from, int32_t to) const;
+
  private:
+  const std::vector<MambaStateLayout> layouts_;
   Bytes memory_;
   std::vector<StateLayer> layers_;
 };

@@ -3,18 +3,23 @@
 
 #include <cstdint>
 
+#include "scheduler/prefix_counters.h"
+
 namespace braid {
 
 // Gauges of now and counters since the start.
 struct EngineStats {
   int running = 0;                 // sequences in the batch
   int waiting = 0;                 // sequences short of capacity
-  int blocks_used = 0, blocks_total = 0;
-  int state_slots_used = 0, state_slots_total = 0;
+  int blocks_used = 0, blocks_total = 0;            // used by sequences, shared ones counted once
+  int blocks_cached = 0;                            // held by the prefix cache alone; free to whom needs them
+  int state_slots_used = 0, state_slots_total = 0;  // used by sequences
+  int snapshots = 0;                                // state slots that hold a snapshot
   uint64_t steps = 0;
   uint64_t preemptions = 0;
   uint64_t prompt_tokens_computed = 0;
   uint64_t generated_tokens = 0;
+  PrefixCounters prefix;
   int64_t last_step_end_ns = 0;    // engine clock
   bool busy = false;               // a step is running or there is work
   // Tokens in a step, prompt and output: cumulative counts of steps at or below each bound.

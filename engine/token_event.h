@@ -26,7 +26,7 @@ struct TokenEvent {
   FinishReason finish = FinishReason::kNone;   // != none: the sequence's last event
   int32_t stop_token = -1;                // the stop id or end-of-sequence id that ended it
   absl::Status error;                     // with kError and kAbort
-  int cached_tokens = 0;                  // prompt tokens not computed
+  int cached_tokens = 0;                  // tokens taken from the prefix cache, not computed
   // Engine clock, ns; set once known, 0 before.
   int64_t scheduled_ns = 0;               // first scheduled
   int64_t emitted_ns = 0;                 // this event

@@ -1,4 +1,4 @@
-// Ids of KV blocks: which are free, which are held. The memory behind an id belongs to the ranks.
+// Ids of KV blocks: which are free, which are held, and by how many. The memory behind an id belongs to the ranks.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ namespace braid {
 
 class BlockPool;
 
-// Holds one block and gives it back when it dies. Must not outlive its pool.
+// Holds one block, alone or with others; the last of them to die gives it back. Must not outlive its pool.
 class BlockRef {
  public:
   BlockRef() = default;
@@ -22,6 +22,8 @@ class BlockRef {
   ~BlockRef();
 
   int32_t id() const { return id_; }
+  // Returns another holder of the same block; there must be one.
+  BlockRef Share() const;
 
  private:
   friend class BlockPool;
@@ -40,10 +42,13 @@ class BlockPool {
 
   int num_total() const { return num_total_; }
   int num_free() const { return static_cast<int>(free_.size()); }
-  int num_used() const { return num_total_ - num_free(); }
+  int num_used() const { return num_total_ - num_free(); }  // each counted once, however many hold it
 
   // Takes a free block; there must be one.
   BlockRef Take();
+
+  // How many hold the block; 0: it is free.
+  int num_holders(int32_t id) const { return num_holders_[id]; }
 
  private:
   friend class BlockRef;
@@ -51,7 +56,7 @@ class BlockPool {
 
   const int num_total_;
   std::vector<int32_t> free_;
-  std::vector<bool> held_;  // by block id
+  std::vector<int32_t> num_holders_;  // by block id
 };
 
 }  // namespace braid

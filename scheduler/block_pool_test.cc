@@ -43,6 +43,20 @@ TEST(BlockPool, TakesLastGivenBackFirst) {
   EXPECT_EQ(pool.Take().id(), id);
 }
 
+TEST(BlockPool, SharedBlockComesBackWithItsLastHolder) {
+  BlockPool pool(2);
+  BlockRef first = pool.Take();
+  {
+    const BlockRef second = first.Share();
+    EXPECT_EQ(second.id(), first.id());
+    EXPECT_EQ(pool.num_used(), 1);
+    EXPECT_EQ(pool.num_holders(first.id()), 2);
+    first = BlockRef();
+    EXPECT_EQ(pool.num_used(), 1);
+  }
+  EXPECT_EQ(pool.num_free(), 2);
+}
+
 TEST(BlockPoolDeathTest, TakingFromAnEmptyPoolIsOurFault) {
   BlockPool pool(0);
   EXPECT_DEATH(pool.Take(), "no free block");

@@ -7,7 +7,13 @@
 namespace braid {
 
 Scheduler::Scheduler(const SchedulerConfig& config, const SchedulerLimits& limits)
-    : config_(config), limits_(limits), blocks_(limits.num_blocks), slots_(limits.num_state_slots) {
+    : config_(config),
+      limits_(limits),
+      blocks_(limits.num_blocks),
+      slots_(limits.num_state_slots),
+      prefix_cache_(config.block_size, limits.num_state_slots > 0, config.prefix_cache ? limits.num_blocks : 0),
+      caches_prefixes_(config.prefix_cache && limits.num_blocks > 0),
+      takes_snapshots_(caches_prefixes_ && limits.num_state_slots > 0) {
   CHECK_GT(config.max_tokens_per_step, 0);
   CHECK_GT(config.max_sequences, 0);
   CHECK_GT(config.block_size, 0);
@@ -52,6 +58,8 @@ std::vector<Committed> Scheduler::Apply(std::vector<SchedulerEvent> events, int6
       Arrive(std::move(*arrival), &ended);
     } else if (const auto* cost = std::get_if<StepCost>(&event)) {
       fixed_tokens_ = cost->fixed_tokens;
+    } else if (std::holds_alternative<ResetPrefixCache>(event)) {
+      prefix_cache_.Reset();
     } else {
       Cancel(std::get<SequenceCancel>(event).id, &ended);
     }
@@ -132,9 +140,10 @@ StepPlan Scheduler::Plan() {
   PlanChunks(step);
   PlanAdmissions(step);
   if (step.plan.empty()) return {};  // released rows wait for a plan that is launched
+  PlanSnapshots(step);
   step.plan.released_rows = std::exchange(released_rows_, {});
   last_epoch_ = step.plan.epoch;
-  launched_.push_back({step.plan.epoch, step.num_samples});
+  launched_.push_back({step.plan.epoch, step.num_samples, std::move(step.filled)});
   return std::move(step.plan);
 }
 
@@ -150,7 +159,7 @@ void Scheduler::PlanDecodes(Building& step) {
 // sequence must sit this step out, since it was preempted itself or the block is still touched by a launched step.
 bool Scheduler::GrowForDecode(Sequence& sequence, Building& step) {
   if (BlocksFor(sequence.num_computed + 1) <= static_cast<int>(sequence.blocks.size())) return true;
-  while (blocks_.num_free() == 0) {
+  while (blocks_.num_free() == 0 && prefix_cache_.num_idle() == 0) {
     if (step.blocks_awaited < retiring_blocks_) {
       ++step.blocks_awaited;
       return false;
@@ -158,7 +167,7 @@ bool Scheduler::GrowForDecode(Sequence& sequence, Building& step) {
     Preempt(*running_.back());
     if (sequence.status != SequenceStatus::kRunning) return false;
   }
-  sequence.blocks.push_back(blocks_.Take());
+  sequence.blocks.push_back(TakeBlock());
   step.plan.new_blocks.push_back({sequence.row, {sequence.blocks.back().id()}});
   return true;
 }
@@ -193,9 +202,8 @@ void Scheduler::PlanAdmissions(Building& step) {
   batch_open_ = false;
 }
 
-bool Scheduler::HasPlaceFor(const Sequence& sequence) const {
-  return sequence.row < 0 && !free_rows_.empty() && (limits_.num_state_slots == 0 || slots_.num_free() > 0) &&
-         BlocksFor(sequence.num_known() + 1) <= blocks_.num_free();
+bool Scheduler::HasPlaceFor(const Sequence& sequence) {
+  return sequence.row < 0 && !free_rows_.empty() && HasStateSlot() && FitsIn(sequence);
 }
 
 bool Scheduler::BudgetAllows(const Sequence& sequence, const Building& step) const {
@@ -203,7 +211,7 @@ bool Scheduler::BudgetAllows(const Sequence& sequence, const Building& step) con
   return step.num_prompts == 0 || sequence.num_known() <= step.tokens_left;
 }
 
-// Moves the sequence from the line into a row, with blocks for all known tokens and the one after.
+// Moves the sequence from the line into a row, with blocks for all known tokens and the one after; cached ones first.
 void Scheduler::Admit(Sequence& sequence, Building& step) {
   waiting_.Remove(sequence);
   sequence.status = SequenceStatus::kRunning;
@@ -212,38 +220,30 @@ void Scheduler::Admit(Sequence& sequence, Building& step) {
   sequence.row = free_rows_.back();
   free_rows_.pop_back();
   rows_[sequence.row] = &sequence;
-  if (limits_.num_state_slots > 0) sequence.state_slot = slots_.Take();
-  const int num_blocks = BlocksFor(sequence.num_known() + 1);
-  sequence.blocks.reserve(num_blocks);
+  step.plan.admitted.push_back(StartBehindPrefix(sequence));
+  const size_t num_blocks = BlocksFor(sequence.num_known() + 1);
+  while (sequence.blocks.size() < num_blocks) sequence.blocks.push_back(TakeBlock());
   RowBlocks added = {.row = sequence.row};
-  for (int i = 0; i < num_blocks; ++i) {
-    sequence.blocks.push_back(blocks_.Take());
-    added.blocks.push_back(sequence.blocks.back().id());
-  }
+  for (const BlockRef& block : sequence.blocks) added.blocks.push_back(block.id());
   const auto before = [](const Sequence* a, const Sequence* b) { return a->order < b->order; };
   running_.insert(std::upper_bound(running_.begin(), running_.end(), &sequence, before), &sequence);
   ++batch_size_;
-  step.plan.admitted.push_back({.row = sequence.row,
-                                .id = sequence.id,
-                                .state_slot = sequence.state_slot.id(),
-                                .tokens = sequence.tokens,
-                                .prompt_tokens = sequence.prompt_tokens});
   if (!added.blocks.empty()) step.plan.new_blocks.push_back(std::move(added));
   AddChunk(sequence, step);
 }
 
 void Scheduler::AddChunk(Sequence& sequence, Building& step) {
-  const int32_t size = ChunkSize(sequence, step.tokens_left);
+  const int32_t wanted = sequence.ChunkEnd() - sequence.num_computed, size = ChunkSize(sequence, step.tokens_left);
   AddStep(sequence, size, step);
   ++step.num_prompts;
   // A cut chunk ends on the state grid; what that leaves of the budget is too little for a good chunk of another.
-  if (config_.chunked_prefill == ChunkedPrefill::kOn && sequence.prefilling()) step.tokens_left = 0;
+  if (config_.chunked_prefill == ChunkedPrefill::kOn && size < wanted) step.tokens_left = 0;
 }
 
-// Cut chunks end on the state grid where that is possible, so that the scan's tiles are full; SplitFuse has the step
-// full instead.
+// Chunks that the budget cuts end on the state grid where that is possible, so that the scan's tiles are full;
+// SplitFuse has the step full instead.
 int32_t Scheduler::ChunkSize(const Sequence& sequence, int budget) const {
-  const int32_t start = sequence.num_computed, rest = sequence.prefill_end - start;
+  const int32_t start = sequence.num_computed, rest = sequence.ChunkEnd() - start;
   if (config_.chunked_prefill == ChunkedPrefill::kOff || rest <= budget) return rest;
   if (config_.chunked_prefill == ChunkedPrefill::kSplitFuse) return budget;
   const int32_t end = (start + budget) / config_.state_grid * config_.state_grid;
@@ -256,12 +256,16 @@ void Scheduler::AddStep(Sequence& sequence, int32_t num_tokens, Building& step) 
                              .id = sequence.id,
                              .start = sequence.num_computed,
                              .num_tokens = num_tokens,
+                             .prefill = sequence.prefilling(),
                              .samples = samples});
   step.tokens_left -= num_tokens;
   step.num_samples += samples;
   sequence.num_computed += num_tokens;
   sequence.num_in_flight += samples;
   sequence.last_epoch = step.plan.epoch;
+  if (!caches_prefixes_ || sequence.num_computed < sequence.next_full_end) return;
+  step.filled.push_back({sequence.row, sequence.id, sequence.num_computed});
+  sequence.next_full_end = (sequence.num_computed / config_.block_size + 1) * config_.block_size;
 }
 
 // ---- Giving back
@@ -283,7 +287,8 @@ void Scheduler::Preempt(Sequence& sequence) {
 // Gives back what the sequence holds, now or when the last launched step that names it is committed.
 void Scheduler::Retire(Sequence& sequence) {
   Retiring retiring = {sequence.last_epoch, sequence.row, std::exchange(sequence.blocks, {}),
-                       std::exchange(sequence.state_slot, {})};
+                       std::exchange(sequence.prefix, {}), std::exchange(sequence.state_slot, {}), sequence.failed};
+  sequence.newest_snapshot = nullptr;
   if (retiring.epoch <= committed_epoch_) return Release(retiring);
   retiring_blocks_ += static_cast<int>(retiring.blocks.size());
   retiring_.push_back(std::move(retiring));
@@ -294,7 +299,10 @@ void Scheduler::Release(Retiring& retiring) {
   free_rows_.push_back(retiring.row);
   released_rows_.push_back(retiring.row);
   retiring.blocks.clear();
+  if (retiring.failed) prefix_cache_.Drop(std::exchange(retiring.prefix, {}));
+  retiring.prefix = {};
   retiring.state_slot = {};
+  ++num_releases_;
 }
 
 void Scheduler::ReleaseRetired() {
@@ -317,6 +325,8 @@ std::vector<Committed> Scheduler::Commit(const StepResult& result) {
   CHECK(!launched_.empty()) << "result of epoch " << result.epoch << " without a plan";
   CHECK_EQ(launched_.front().epoch, result.epoch);
   CHECK_EQ(launched_.front().num_samples, static_cast<int>(result.results.size())) << "in epoch " << result.epoch;
+  PublishBlocks(launched_.front());
+  KeepSnapshots(result.epoch);
   launched_.pop_front();
   committed_epoch_ = result.epoch;
   std::vector<Committed> committed;
@@ -335,6 +345,7 @@ void Scheduler::CommitToken(Sequence& sequence, int32_t token, std::vector<Commi
   Committed one = {.id = sequence.id, .token = token};
   if (token < 0) {
     one = {.id = sequence.id, .ended = true, .reason = EndReason::kFailed};
+    sequence.failed = true;
   } else {
     one.ended = sequence.Append(token, &one.reason);
   }
@@ -347,19 +358,26 @@ void Scheduler::CommitToken(Sequence& sequence, int32_t token, std::vector<Commi
 bool Scheduler::HasWork() const { return !waiting_.empty() || !running_.empty(); }
 
 SchedulerStats Scheduler::Stats() const {
-  return {.running = static_cast<int>(running_.size()),
-          .waiting = static_cast<int>(waiting_.size()),
-          .blocks_used = blocks_.num_used(),
-          .blocks_total = blocks_.num_total(),
-          .state_slots_used = slots_.num_used(),
-          .state_slots_total = slots_.num_total(),
-          .preemptions = num_preemptions_};
+  const int snapshots = prefix_cache_.num_snapshots() + static_cast<int>(pending_snapshots_.size());
+  SchedulerStats stats = {.running = static_cast<int>(running_.size()),
+                          .waiting = static_cast<int>(waiting_.size()),
+                          .blocks_used = blocks_.num_used() - prefix_cache_.num_idle(),
+                          .blocks_total = blocks_.num_total(),
+                          .blocks_cached = prefix_cache_.num_idle(),
+                          .state_slots_used = slots_.num_used() - snapshots,
+                          .state_slots_total = slots_.num_total(),
+                          .snapshots = snapshots,
+                          .preemptions = num_preemptions_,
+                          .prefix = prefix_counters_};
+  stats.prefix.evicted_blocks = prefix_cache_.evicted_blocks();
+  stats.prefix.evicted_snapshots = prefix_cache_.evicted_snapshots();
+  return stats;
 }
 
 SequenceInfo Scheduler::Info(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return {};
-  return {found->second->first_scheduled_ns, found->second->num_preemptions};
+  return {found->second->first_scheduled_ns, found->second->num_preemptions, found->second->cached_tokens};
 }
 
 }  // namespace braid

@@ -13,6 +13,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "scheduler/block_pool.h"
+#include "scheduler/prefix_cache.h"
+#include "scheduler/prefix_counters.h"
 #include "scheduler/scheduler_config.h"
 #include "scheduler/sequence.h"
 #include "scheduler/sequence_event.h"
@@ -25,21 +27,25 @@ namespace braid {
 // What the memory holds and the model can do.
 struct SchedulerLimits {
   int num_blocks = 0;       // 0: the model keeps no K and V
-  int num_state_slots = 0;  // 0: the model has no recurrent state
+  int num_state_slots = 0;  // running sequences and snapshots; 0: the model has no recurrent state
   int max_model_len = 0;    // prompt + output tokens of a sequence
 };
 
 struct SchedulerStats {
   int running = 0, waiting = 0;
-  int blocks_used = 0, blocks_total = 0;
-  int state_slots_used = 0, state_slots_total = 0;
+  int blocks_used = 0, blocks_total = 0;            // used by sequences, each counted once
+  int blocks_cached = 0;                            // held by the prefix cache alone: there for the asking
+  int state_slots_used = 0, state_slots_total = 0;  // used by sequences
+  int snapshots = 0;                                // slots that hold one
   uint64_t preemptions = 0;
+  PrefixCounters prefix;
 };
 
 // What the front may ask of a live sequence, and of one that has ended until the next Apply.
 struct SequenceInfo {
   int64_t first_scheduled_ns = 0;  // 0: not yet
   int num_preemptions = 0;
+  int cached_tokens = 0;           // of its prompt, not computed
 };
 
 // Thread: engine.
@@ -76,11 +82,26 @@ class Scheduler {
     uint64_t epoch;  // last plan that names the row
     int32_t row;
     std::vector<BlockRef> blocks;
+    PrefixHold prefix;
     SlotRef state_slot;
+    bool failed;  // what it computed leaves the prefix cache
+  };
+  // A step that fills a block of its row: positions [.., end) are computed after it.
+  struct Filled {
+    int32_t row;
+    SequenceId id;
+    int32_t end;
   };
   struct Launched {
     uint64_t epoch;
     int num_samples;
+    std::vector<Filled> filled;
+  };
+  // A state that a launched step writes to `slot`; it joins the prefix cache when the step is committed.
+  struct PendingSnapshot {
+    uint64_t epoch;
+    Filled at;
+    SlotRef slot;
   };
   // The plan being built.
   struct Building {
@@ -89,6 +110,7 @@ class Scheduler {
     int num_samples = 0;
     int num_prompts = 0;     // prompt chunks in it
     int blocks_awaited = 0;  // retiring blocks that its stalled decodes count on
+    std::vector<Filled> filled;
   };
 
   void Arrive(SequenceArrival arrival, std::vector<Committed>* ended);
@@ -106,10 +128,24 @@ class Scheduler {
   void AddChunk(Sequence& sequence, Building& step);
   void AddStep(Sequence& sequence, int32_t num_tokens, Building& step);
   int32_t ChunkSize(const Sequence& sequence, int budget) const;
-  bool HasPlaceFor(const Sequence& sequence) const;
+  bool HasPlaceFor(const Sequence& sequence);
   bool BudgetAllows(const Sequence& sequence, const Building& step) const;
   void Admit(Sequence& sequence, Building& step);
   bool GrowForDecode(Sequence& sequence, Building& step);
+
+  // The prefix cache; in scheduler_prefix.cc.
+  bool FitsIn(const Sequence& sequence);
+  RowAdmission StartBehindPrefix(Sequence& sequence);
+  void CountLookup(Sequence& sequence, const PrefixMatch& match);
+  BlockRef TakeBlock();
+  bool HasStateSlot() const;
+  SlotRef TakeStateSlot();
+  void PlanSnapshots(Building& step);
+  SlotRef SlotForSnapshot(const Sequence& sequence, int32_t position);
+  Sequence* RunningIn(const Filled& filled) const;
+  void PublishBlocks(const Launched& launched);
+  void KeepSnapshots(uint64_t epoch);
+  void KeepSnapshot(Sequence& sequence, PendingSnapshot& pending);
 
   void Preempt(Sequence& sequence);
   void Retire(Sequence& sequence);
@@ -121,6 +157,8 @@ class Scheduler {
   const SchedulerLimits limits_;
   BlockPool blocks_;        // before all that holds its blocks
   StateSlotPool slots_;
+  PrefixCache prefix_cache_;
+  const bool caches_prefixes_, takes_snapshots_;
   absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<SequenceId> ended_;             // since the last Apply: still in sequences_
   std::set<std::pair<int64_t, SequenceId>> deadlines_;
@@ -132,7 +170,12 @@ class Scheduler {
   std::vector<int32_t> free_rows_;
   std::vector<int32_t> released_rows_;        // not yet told to the ranks
   std::vector<Retiring> retiring_;
-  int retiring_blocks_ = 0;
+  int retiring_blocks_ = 0;                   // shared ones included, which may not come free
+  std::vector<PendingSnapshot> pending_snapshots_;  // by epoch
+  SequenceId refused_ = 0;                    // the first of the line had too few blocks, shared ones counted,
+  uint64_t refused_at_release_ = 0;           // when so many rows had been released
+  uint64_t num_releases_ = 0;
+  PrefixCounters prefix_counters_;
 
   std::deque<Launched> launched_;             // not yet committed, at most two
   uint64_t last_epoch_ = 0, committed_epoch_ = 0;

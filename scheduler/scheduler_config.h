@@ -22,6 +22,7 @@ struct SchedulerConfig {
   // decodes alone would be (by the measured StepCost); 0: no bound but the token budget.
   double max_stall = 1.75;
   Policy policy = Policy::kFcfs;
+  bool prefix_cache = true;        // blocks and states of earlier sequences are used again
 };
 
 }  // namespace braid

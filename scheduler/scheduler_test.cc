@@ -58,7 +58,7 @@ struct Row {
 };
 
 constexpr SchedulerConfig kSmall = {.max_tokens_per_step = 8, .max_sequences = 4, .block_size = 4, .state_grid = 4,
-                                    .max_stall = 0};
+                                    .max_stall = 0, .prefix_cache = false};
 constexpr SchedulerLimits kRoomy = {.num_blocks = 64, .max_model_len = 32};
 
 SchedulerConfig With(ChunkedPrefill chunked) {

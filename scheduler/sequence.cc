@@ -12,6 +12,8 @@ Sequence::Sequence(SequenceArrival arrival, SequenceOrder sequence_order, int32_
       max_length(length_limit),
       min_tokens(arrival.min_tokens),
       deadline_ns(arrival.deadline_ns),
+      cache_salt(std::move(arrival.cache_salt)),
+      computes_all(arrival.computes_all),
       stop_token_ids(std::move(arrival.stop_token_ids)),
       tokens(std::move(arrival.prompt)) {
   std::sort(stop_token_ids.begin(), stop_token_ids.end());

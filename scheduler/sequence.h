@@ -3,9 +3,11 @@
 
 #include <compare>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "scheduler/block_pool.h"
+#include "scheduler/prefix_cache.h"
 #include "scheduler/sequence_event.h"
 #include "scheduler/state_slot_pool.h"
 #include "scheduler/step_plan.h"
@@ -33,6 +35,8 @@ struct Sequence {
   const int32_t max_length;
   const int32_t min_tokens;
   const int64_t deadline_ns;  // 0: none
+  const std::string cache_salt;
+  const bool computes_all;
   std::vector<int32_t> stop_token_ids;  // rising
 
   // Progress. The tokens known are the prompt and the committed output; those in flight are sampled by launched steps
@@ -42,18 +46,33 @@ struct Sequence {
   int32_t num_computed = 0;  // positions that launched steps compute, since its last admission
   int32_t prefill_end = 0;   // tokens known at its last admission: computed as a prompt
   uint64_t last_epoch = 0;   // last plan with a step of it
+  int32_t next_full_end = 0; // a step that reaches this position fills a block
+
+  // Where its state is wanted: positions where prompt chunks are cut for a snapshot, 0: none.
+  int32_t branch_position = 0;    // where it left the blocks of others
+  int32_t prompt_position = 0;    // the last block boundary with a token of the prompt behind it
+  int32_t snapshot_position = 0;  // of the last snapshot on its path that others may keep
+  PrefixNode* newest_snapshot = nullptr;  // on its path, moved on as it decodes; may have lost it
 
   // What it holds while it runs.
   int32_t row = -1;  // >= 0 also after a preemption, until no launched step names the row
   std::vector<BlockRef> blocks;
+  PrefixHold prefix;  // its blocks in the prefix cache, which may be others with equal tokens
   SlotRef state_slot;
 
   SequenceStatus status = SequenceStatus::kWaiting;
+  bool failed = false;  // its logits were not finite
   int num_preemptions = 0;
   int64_t first_scheduled_ns = 0;
+  int32_t cached_tokens = 0;  // not computed at its first admission
 
   int32_t num_known() const { return static_cast<int32_t>(tokens.size()); }
   bool prefilling() const { return num_computed < prefill_end; }
+  // Where its next chunk ends at the latest: at a position whose state is wanted, or the end of what is known.
+  int32_t ChunkEnd() const {
+    if (num_computed < branch_position) return branch_position;
+    return num_computed < prompt_position ? prompt_position : prefill_end;
+  }
   // The tokens in flight certainly fill it: no more may be planned.
   bool full() const { return num_known() + num_in_flight >= max_length; }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct SequenceArrival {
   int priority = 0;                      // lower runs first (Policy::kPriority)
   int64_t arrival_ns = 0;
   int64_t deadline_ns = 0;               // 0: none
+  std::string cache_salt;                // prefixes are shared among equal salts only
+  bool computes_all = false;             // logits of the whole prompt are wanted: takes nothing from the prefix cache
 };
 struct SequenceCancel {
   SequenceId id = 0;
@@ -26,7 +29,9 @@ struct SequenceCancel {
 struct StepCost {
   double fixed_tokens = 0;
 };
-using SchedulerEvent = std::variant<SequenceArrival, SequenceCancel, StepCost>;
+// All that the prefix cache holds and no sequence uses is dropped.
+struct ResetPrefixCache {};
+using SchedulerEvent = std::variant<SequenceArrival, SequenceCancel, StepCost, ResetPrefixCache>;
 
 enum class EndReason { kStop, kLength, kCancelled, kDeadline, kFailed };
 

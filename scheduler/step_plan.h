@@ -16,6 +16,8 @@ struct RowAdmission {
   int32_t state_slot = -1;        // -1 for models without recurrent state
   std::vector<int32_t> tokens;    // all known tokens: prompt, and what was generated before a preemption
   int32_t prompt_tokens = 0;      // how many of them are the prompt
+  int32_t start = 0;              // positions before it are in the row's first blocks already; whole blocks of them
+  int32_t restored_slot = -1;     // >= 0: holds the state at `start`; copied to state_slot unless it is that itself
 };
 
 // Blocks appended to a row's block table.
@@ -30,15 +32,23 @@ struct SequenceStep {
   SequenceId id = 0;
   int32_t start = 0;        // position of its first token
   int32_t num_tokens = 0;   // tokens of its prompt (or known output) to compute; or 1, the token sampled last
+  bool prefill = false;     // of what was known at its admission; else a decode
   bool samples = false;     // its last token's logits are wanted, and a token drawn from them
+};
+
+// After the step the row's state, which stands at a multiple of the block size, is copied to `slot`.
+struct StateSnapshot {
+  int32_t row = 0;
+  int32_t slot = 0;
 };
 
 struct StepPlan {
   uint64_t epoch = 0;                       // rises by one each plan
   std::vector<int32_t> released_rows;       // rows whose sequence ended or was preempted; applied first
-  std::vector<RowAdmission> admitted;       // applied second
+  std::vector<RowAdmission> admitted;       // applied second, in this order: a slot restored from may be given on
   std::vector<RowBlocks> new_blocks;        // applied third
   std::vector<SequenceStep> steps;          // decodes first
+  std::vector<StateSnapshot> snapshots;     // taken last
   bool empty() const { return steps.empty(); }
   int num_tokens() const {
     int total = 0;

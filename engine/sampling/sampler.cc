@@ -20,8 +20,9 @@ SampleRow SampleRowOf(const LogitRow& logit_row, const SequenceRow& row, const S
                 .output = output,
                 .logit_bias = p.logit_bias,
                 .allowed_ids = p.allowed_token_ids,
+                .mask = spec.mask,
                 .top_logprobs = p.logprobs};
-  if (static_cast<int>(output.size()) < spec.min_tokens) out.banned_ids = spec.end_ids;
+  if (static_cast<int>(output.size()) < spec.min_tokens && !spec.may_end) out.banned_ids = spec.end_ids;
   return out;
 }
 

@@ -17,6 +17,8 @@ struct SamplingSpec {
   int min_tokens = 0;
   std::vector<int32_t> end_ids;      // end-of-sequence and stop ids
   bool prompt_logprobs = false;
+  const uint32_t* mask = nullptr;    // of the next token, one bit an id; null: all
+  bool may_end = false;              // before min_tokens, for the mask leaves nothing else
 };
 
 // Answers a live sequence's spec; null when it has ended.

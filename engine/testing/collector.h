@@ -17,6 +17,7 @@ struct Choice {
   int32_t stop_token = -1;
   absl::Status error;
   std::vector<int64_t> emitted_ns;
+  int cached_tokens = 0;
 };
 
 // One request's choices. Outlives the request.
@@ -32,6 +33,7 @@ class Collector {
       choice.logprobs.insert(choice.logprobs.end(), event.logprobs.begin(), event.logprobs.end());
       if (!event.prompt_logprobs.empty()) choice.prompt_logprobs = event.prompt_logprobs;
       choice.emitted_ns.push_back(event.emitted_ns);
+      choice.cached_tokens = event.cached_tokens;
       if (event.finish != FinishReason::kNone) {
         choice.finish = event.finish;
         choice.stop_token = event.stop_token;

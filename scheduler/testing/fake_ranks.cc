@@ -17,9 +17,7 @@ uint64_t Mix(uint64_t a, uint64_t b) {
 
 }  // namespace
 
-uint64_t FakeModel::CacheValue(int32_t token, int32_t position) {
-  return Mix(static_cast<uint64_t>(position), static_cast<uint64_t>(token));
-}
+uint64_t FakeModel::CacheValue(uint64_t before, int32_t token) { return Mix(before, static_cast<uint64_t>(token)); }
 
 uint64_t FakeModel::NextState(uint64_t state, int32_t token) { return Mix(state, static_cast<uint64_t>(token)); }
 
@@ -32,10 +30,11 @@ int32_t FakeModel::Draw(SequenceId id, int32_t length, uint64_t cache_sum, uint6
 std::vector<int32_t> RunAlone(const FakeModel& model, const SchedulerLimits& limits, const SequenceArrival& arrival,
                               EndReason* reason) {
   std::vector<int32_t> output;
-  uint64_t sum = 0, state = 0;
+  uint64_t value = 0, sum = 0, state = 0;
   int32_t length = 0;
   const auto take_in = [&](int32_t token) {
-    if (limits.num_blocks > 0) sum += FakeModel::CacheValue(token, length);
+    value = FakeModel::CacheValue(value, token);
+    if (limits.num_blocks > 0) sum += value;
     if (limits.num_state_slots > 0) state = FakeModel::NextState(state, token);
     ++length;
   };
@@ -66,7 +65,7 @@ FakeRanks::FakeRanks(const FakeModel& model, const SchedulerConfig& config, cons
       config_(config),
       limits_(limits),
       rows_(num_rows),
-      block_owner_(limits.num_blocks, -1),
+      blocks_(limits.num_blocks),
       cache_(static_cast<size_t>(limits.num_blocks) * config.block_size),
       states_(limits.num_state_slots) {}
 
@@ -77,6 +76,7 @@ void FakeRanks::Expect(bool holds, const char* what, uint64_t subject) {
 void FakeRanks::Launch(const StepPlan& plan) {
   Expect(plan.epoch == last_epoch_ + 1, "epochs rise by one", plan.epoch);
   last_epoch_ = plan.epoch;
+  loans_.clear();
   for (const int32_t row : plan.released_rows) Release(row);
   for (const RowAdmission& admission : plan.admitted) Admit(admission);
   for (const RowBlocks& added : plan.new_blocks) AddBlocks(added);
@@ -86,9 +86,11 @@ void FakeRanks::Launch(const StepPlan& plan) {
   launched.result.epoch = plan.epoch;
   launched.named.resize(rows_.size());
   for (const SequenceStep& step : plan.steps) {
-    Compute(step, &launched);
+    CheckStep(step, launched);
     if (!breach_.empty()) return;
+    Compute(step, &launched);
   }
+  for (const StateSnapshot& snapshot : plan.snapshots) Snapshot(snapshot, launched);
   in_flight_.push_back(std::move(launched));
 }
 
@@ -104,8 +106,7 @@ void FakeRanks::Release(int32_t index) {
   for (const Launched& launched : in_flight_) {
     Expect(!launched.named[index], "no launched step names a released row", index);
   }
-  for (const int32_t block : row.blocks) block_owner_[block] = -1;
-  blocks_held_ -= static_cast<int>(row.blocks.size());
+  for (const int32_t block : row.blocks) blocks_held_ -= --blocks_[block].num_rows == 0;
   if (row.state_slot >= 0) states_[row.state_slot].row = -1;
   row = Row();
 }
@@ -114,26 +115,57 @@ void FakeRanks::Admit(const RowAdmission& admission) {
   Row& row = rows_.at(admission.row);
   Expect(!row.live, "an admitted row is free", admission.row);
   Expect((admission.state_slot >= 0) == (limits_.num_state_slots > 0), "a slot where there is state", admission.id);
+  Expect(admission.start >= 0 && admission.start < static_cast<int32_t>(admission.tokens.size()),
+         "the last known token is computed", admission.id);
+  Expect(admission.start % config_.block_size == 0, "whole blocks are shared", admission.id);
   row.live = true;
   row.id = admission.id;
   row.state_slot = admission.state_slot;
   row.tokens = admission.tokens;
   row.admitted_tokens = static_cast<int32_t>(admission.tokens.size());
-  if (row.state_slot < 0) return;
-  State& state = states_.at(row.state_slot);
-  Expect(state.row < 0, "a state slot has one owner", row.state_slot);
-  state = {.row = admission.row};
+  row.start = row.num_computed = admission.start;
+  if (row.state_slot >= 0) AdmitState(admission);
+}
+
+void FakeRanks::AdmitState(const RowAdmission& admission) {
+  State& state = states_.at(admission.state_slot);
+  Expect(state.row < 0, "a state slot has one owner", admission.state_slot);
+  Expect((admission.restored_slot >= 0) == (admission.start > 0), "a state where there is a prefix", admission.id);
+  if (admission.restored_slot < 0) {
+    state = {.row = admission.row};
+    return;
+  }
+  const State source = states_.at(admission.restored_slot);
+  Expect(source.row < 0, "a snapshot belongs to no row", admission.restored_slot);
+  Expect(source.position == admission.start, "a snapshot is of the position wanted", admission.id);
+  loans_.push_back({admission.id, source.writer});
+  state = source;
+  state.row = admission.row;
 }
 
 void FakeRanks::AddBlocks(const RowBlocks& added) {
   Row& row = rows_.at(added.row);
   Expect(row.live, "blocks go to a live row", added.row);
-  for (const int32_t block : added.blocks) {
-    Expect(block_owner_.at(block) < 0, "a block has one owner", block);
-    block_owner_[block] = added.row;
-    row.blocks.push_back(block);
-    ++blocks_held_;
+  for (const int32_t block : added.blocks) AddBlock(row, block);
+}
+
+void FakeRanks::AddBlock(Row& row, int32_t block) {
+  const bool shared = static_cast<int32_t>(row.blocks.size()) * config_.block_size < row.start;
+  Expect(shared || blocks_.at(block).num_rows == 0, "a block that is written has one owner", block);
+  blocks_held_ += blocks_.at(block).num_rows++ == 0;
+  row.blocks.push_back(block);
+  if (shared) CheckShared(row, block);
+}
+
+// The last of row.blocks holds what the row's own tokens would have left there.
+void FakeRanks::CheckShared(Row& row, int32_t block) {
+  const int32_t end = static_cast<int32_t>(row.blocks.size()) * config_.block_size;
+  for (int32_t position = end - config_.block_size; position < end; ++position) {
+    const uint64_t before = position > 0 ? CacheAt(row, position - 1) : 0;
+    Expect(CacheAt(row, position) == FakeModel::CacheValue(before, row.tokens.at(position)),
+           "a shared block holds the row's own prefix", block);
   }
+  loans_.push_back({row.id, blocks_[block].writer});
 }
 
 void FakeRanks::CheckOrderAndBudget(const StepPlan& plan) {
@@ -152,34 +184,56 @@ uint64_t& FakeRanks::CacheAt(const Row& row, int32_t position) {
   return cache_[block * config_.block_size + position % config_.block_size];
 }
 
-void FakeRanks::Compute(const SequenceStep& step, Launched* launched) {
-  Row& row = rows_.at(step.row);
+void FakeRanks::CheckStep(const SequenceStep& step, const Launched& launched) {
+  const Row& row = rows_.at(step.row);
   Expect(row.live && row.id == step.id, "a step names a live row and its sequence", step.id);
-  Expect(!launched->named[step.row], "a row has one step", step.id);
+  Expect(!launched.named[step.row], "a row has one step", step.id);
   Expect(step.num_tokens > 0, "a step has tokens", step.id);
   Expect(step.start == row.num_computed, "positions are computed once, in order", step.id);
   const int32_t end = step.start + step.num_tokens;
   Expect(end <= static_cast<int32_t>(row.tokens.size()), "every token is known on the device", step.id);
   Expect(end <= limits_.max_model_len, "positions lie in the context", step.id);
-  const bool keeps_kv = limits_.num_blocks > 0;
-  Expect(!keeps_kv || end <= static_cast<int32_t>(row.blocks.size()) * config_.block_size,
+  Expect(limits_.num_blocks == 0 || end <= static_cast<int32_t>(row.blocks.size()) * config_.block_size,
          "every position has its block", step.id);
   Expect(step.samples == (end >= row.admitted_tokens), "the last known token samples", step.id);
-  if (!breach_.empty()) return;
+  Expect(row.state_slot < 0 || states_[row.state_slot].position == step.start, "the state is of the position before",
+         step.id);
+}
 
+void FakeRanks::Compute(const SequenceStep& step, Launched* launched) {
+  Row& row = rows_[step.row];
+  const int32_t end = step.start + step.num_tokens;
   launched->named[step.row] = true;
   tokens_computed_ += step.num_tokens;
   row.num_computed = end;
   State none, &state = row.state_slot >= 0 ? states_[row.state_slot] : none;
-  for (int32_t position = step.start; position < end; ++position) {
-    if (keeps_kv) CacheAt(row, position) = FakeModel::CacheValue(row.tokens[position], position);
-    if (row.state_slot >= 0) state.value = FakeModel::NextState(state.value, row.tokens[position]);
-  }
+  for (int32_t position = step.start; position < end; ++position) TakeIn(row, position, state);
   if (!step.samples) return;
   uint64_t sum = 0;
-  for (int32_t position = 0; keeps_kv && position < end; ++position) sum += CacheAt(row, position);
-  row.tokens.push_back(model_.Draw(row.id, end, sum, state.value));
+  for (int32_t position = 0; limits_.num_blocks > 0 && position < end; ++position) sum += CacheAt(row, position);
+  row.tokens.push_back(model_.Draw(row.id, end, sum, row.state_slot >= 0 ? state.value : 0));
   launched->result.results.push_back({.row = step.row, .id = row.id, .token = row.tokens.back()});
+}
+
+void FakeRanks::TakeIn(Row& row, int32_t position, State& state) {
+  state = {state.row, position + 1, FakeModel::NextState(state.value, row.tokens[position]), row.id};
+  if (limits_.num_blocks == 0) return;
+  Block& block = blocks_[row.blocks[position / config_.block_size]];
+  Expect(block.num_rows == 1, "a block that is written has one owner", row.id);
+  block.writer = row.id;
+  CacheAt(row, position) =
+      FakeModel::CacheValue(position > 0 ? CacheAt(row, position - 1) : 0, row.tokens[position]);
+}
+
+void FakeRanks::Snapshot(const StateSnapshot& snapshot, const Launched& launched) {
+  const Row& row = rows_.at(snapshot.row);
+  State& copy = states_.at(snapshot.slot);
+  Expect(launched.named[snapshot.row] && row.state_slot >= 0, "a snapshot is of a row of the step", row.id);
+  Expect(row.num_computed % config_.block_size == 0, "a snapshot is taken where a block ends", row.id);
+  Expect(copy.row < 0, "a snapshot overwrites no row's state", snapshot.slot);
+  if (!breach_.empty()) return;
+  copy = states_[row.state_slot];
+  copy.row = -1;
 }
 
 }  // namespace braid

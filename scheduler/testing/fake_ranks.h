@@ -1,6 +1,7 @@
 // Ranks without a model: a mirrored table of sequences built from plans alone, numbers in the cache behind the block
-// ids, and a next token that depends on every position the cache should hold. The first breach of the plan protocol is
-// kept as text.
+// ids and state slots, and a next token that depends on every position the cache should hold. What a position leaves
+// depends on all before it, so that a block or state of another prefix is told apart. The first breach of the plan
+// protocol is kept as text.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ struct FakeModel {
   int vocab_size = 32;
   int failures_in_1000 = 0;  // of the tokens drawn
 
-  // What position `position` leaves in the cache.
-  static uint64_t CacheValue(int32_t token, int32_t position);
+  // What `token` leaves in the cache behind the position that left `before`.
+  static uint64_t CacheValue(uint64_t before, int32_t token);
   // What the state holds after `token`.
   static uint64_t NextState(uint64_t state, int32_t token);
   // The token drawn where the values of positions [0, length) add up to `cache_sum`, and `state` has taken them in.
@@ -39,7 +40,12 @@ class FakeRanks {
   StepResult Finish();
 
   int num_in_flight() const { return static_cast<int>(in_flight_.size()); }
-  int blocks_held() const { return blocks_held_; }
+  int blocks_held() const { return blocks_held_; }  // in tables of rows, each counted once
+  // Who took what of whom over the last launch: the admitted, and the writers of the blocks and states given to them.
+  struct Loan {
+    SequenceId to, from;
+  };
+  const std::vector<Loan>& loans() const { return loans_; }
   uint64_t tokens_computed() const { return tokens_computed_; }
   const std::string& breach() const { return breach_; }  // the first; empty: none
 
@@ -50,6 +56,7 @@ class FakeRanks {
     int32_t state_slot = -1;
     std::vector<int32_t> tokens;
     int32_t admitted_tokens = 0;
+    int32_t start = 0;  // computed by others before
     int32_t num_computed = 0;
     std::vector<int32_t> blocks;
   };
@@ -58,14 +65,26 @@ class FakeRanks {
     std::vector<bool> named;  // by row
   };
   struct State {
-    int32_t row = -1;
+    int32_t row = -1;      // that computes in it; -1: none, or a snapshot
+    int32_t position = 0;  // tokens taken in
     uint64_t value = 0;
+    SequenceId writer = 0;
+  };
+  struct Block {
+    int num_rows = 0;  // that have it in their tables
+    SequenceId writer = 0;
   };
 
   void Release(int32_t row);
   void Admit(const RowAdmission& admission);
+  void AdmitState(const RowAdmission& admission);
   void AddBlocks(const RowBlocks& added);
+  void AddBlock(Row& row, int32_t block);
+  void CheckShared(Row& row, int32_t block);
+  void CheckStep(const SequenceStep& step, const Launched& launched);
   void Compute(const SequenceStep& step, Launched* launched);
+  void TakeIn(Row& row, int32_t position, State& state);
+  void Snapshot(const StateSnapshot& snapshot, const Launched& launched);
   void CheckOrderAndBudget(const StepPlan& plan);
   uint64_t& CacheAt(const Row& row, int32_t position);
   void Expect(bool holds, const char* what, uint64_t subject);
@@ -74,12 +93,13 @@ class FakeRanks {
   const SchedulerConfig config_;
   const SchedulerLimits limits_;
   std::vector<Row> rows_;
-  std::vector<int32_t> block_owner_;  // row, or -1
+  std::vector<Block> blocks_;
   std::vector<uint64_t> cache_;       // [blocks, block_size]
   std::vector<State> states_;         // by slot
   std::deque<Launched> in_flight_;
   uint64_t last_epoch_ = 0, tokens_computed_ = 0;
   int blocks_held_ = 0;
+  std::vector<Loan> loans_;
   std::string breach_;
 };
 
