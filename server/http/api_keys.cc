@@ -17,7 +17,7 @@ KeyHash HashKey(std::string_view key) {
 std::optional<std::string> ApiKeys::Identify(std::string_view key) const {
   const KeyHash hash = HashKey(key);
   bool known = false;
-  for (const KeyHash& allowed : hashes_) known |= CRYPTO_memcmp(hash.data(), allowed.data(), hash.size()) == 0;
+  for (const KeyHash& allowed : *hashes_.Get()) known |= CRYPTO_memcmp(hash.data(), allowed.data(), hash.size()) == 0;
   if (!known) return std::nullopt;
   return absl::BytesToHexString({reinterpret_cast<const char*>(hash.data()), 8});
 }

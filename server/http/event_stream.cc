@@ -4,8 +4,13 @@
 
 namespace braid {
 
-void EventStream::Add(std::string_view data) {
+void EventStream::Add(std::string_view data, std::string_view type) {
+  if (!type.empty()) events_.append("event: ").append(type).append("\n");
   events_.append("data: ").append(data).append("\n\n");
+}
+
+void EventStream::AddComment(std::string_view text) {
+  events_.append(": ").append(text).append("\n\n");
 }
 
 void EventStream::TakeInto(std::string* out) {

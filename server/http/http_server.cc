@@ -128,6 +128,7 @@ class HttpListener {
 
   uint16_t port() const { return port_; }
   int connections() const { return shared_.connections; }
+  HttpShared& shared() { return shared_; }
 
  private:
   void Accept() {
@@ -170,6 +171,7 @@ class HttpListener {
         "Content-Length: 98\r\n\r\n"
         R"({"error":{"message":"too many connections are open","type":"overloaded","param":null,"code":503}} )";
     boost::system::error_code ignored;
+    if (shared_.config.tls != nullptr) return;  // closed without a word: there is no key yet to say it with
     socket.non_blocking(true, ignored);
     socket.write_some(asio::buffer(kAnswer.data(), kAnswer.size()), ignored);
     socket.shutdown(tcp::socket::shutdown_send, ignored);
@@ -198,6 +200,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpConfig config,
 
 uint16_t HttpServer::port() const { return listener_->port(); }
 void HttpServer::StopListening() { listener_->StopListening(); }
+void HttpServer::SetApiKeys(std::vector<KeyHash> keys) { listener_->shared().keys.Replace(std::move(keys)); }
+void HttpServer::SetTls(std::shared_ptr<TlsContext> tls) { listener_->shared().tls.Set(std::move(tls)); }
 int HttpServer::Connections() const { return listener_->connections(); }
 
 }  // namespace braid

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/http/http_config.h"
@@ -24,6 +25,10 @@ class HttpServer {
 
   // Refuses new connections and closes each one after the answer under way.
   void StopListening();
+
+  // Other keys, or another certificate, from now on; what is under way goes on. A server that began with TLS keeps it.
+  void SetApiKeys(std::vector<KeyHash> keys);
+  void SetTls(std::shared_ptr<TlsContext> tls);
 
   // Connections that are open.
   int Connections() const;

@@ -58,6 +58,15 @@ class HttpServerTest : public testing::Test {
                     exchange->EndEvents();
                   });
                 }});
+    routes.Add({.method = "GET", .path = "/silent", .name = "silent", .handler = [](HttpRequest, auto exchange) {
+                  exchange->BeginEvents();
+                  exchange->Event("1");
+                  exchange->Flush();
+                  exchange->OnGone([exchange] {});
+                }});
+    routes.Add({.method = "POST", .path = "/act", .name = "act", .takes_json = false, .handler = [](HttpRequest, auto exchange) {
+                  exchange->Send({.status = 204, .content_type = ""});
+                }});
     return routes;
   }
 
@@ -261,6 +270,94 @@ TEST_F(HttpServerTest, AllowsConfiguredOrigins) {
   };
   EXPECT_NE(ask("https://a.example").find("Access-Control-Allow-Origin: https://a.example\r\n"), std::string::npos);
   EXPECT_EQ(ask("https://b.example").find("Access-Control"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, TellsBrowsersWhatTheyMaySend) {
+  HttpConfig config;
+  config.cors.allowed_origins = {"*"};
+  Restart(std::move(config));
+  const std::string preflight = Ask("OPTIONS /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nOrigin: https://a.example\r\n"
+                                    "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization,content-type\r\n\r\n");
+  EXPECT_EQ(StatusOf(preflight), 204);
+  for (const char* line : {"Access-Control-Allow-Origin: *\r\n", "Access-Control-Allow-Methods: POST, OPTIONS\r\n",
+                           "Access-Control-Allow-Headers: authorization,content-type\r\n", "Access-Control-Max-Age: 600\r\n"}) {
+    EXPECT_NE(preflight.find(line), std::string::npos) << line << preflight;
+  }
+  const std::string answer = Ask("GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\nOrigin: https://a.example\r\n\r\n");
+  EXPECT_NE(answer.find("Access-Control-Expose-Headers: X-Request-Id, Retry-After\r\n"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, NamesTheOriginBesideCredentials) {
+  HttpConfig config;
+  config.cors.allowed_origins = {"https://a.example"};
+  config.cors.allow_credentials = true;
+  config.cors.allowed_headers = "X-One";
+  config.cors.allowed_methods = "GET";
+  Restart(std::move(config));
+  const std::string preflight = Ask("OPTIONS /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nOrigin: https://a.example\r\n"
+                                    "Access-Control-Request-Headers: x-two\r\n\r\n");
+  for (const char* line : {"Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\n", "Access-Control-Allow-Credentials: true\r\n",
+                           "Access-Control-Allow-Methods: GET\r\n", "Access-Control-Allow-Headers: X-One\r\n"}) {
+    EXPECT_NE(preflight.find(line), std::string::npos) << line << preflight;
+  }
+}
+
+TEST_F(HttpServerTest, TakesAKeyAsAnthropicsClientsSendIt) {
+  HttpConfig config;
+  config.api_keys = {HashKey("secret")};
+  Restart(std::move(config));
+  const auto ask = [&](const char* header) {
+    return StatusOf(Ask(absl::StrCat("GET /below/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n", header, "\r\n\r\n")));
+  };
+  EXPECT_EQ(ask("x-api-key: secret"), 200);
+  EXPECT_EQ(ask("x-api-key: Bearer secret"), 401);
+  EXPECT_EQ(ask("X: y"), 401);
+}
+
+TEST_F(HttpServerTest, TakesOtherKeysWhileItRuns) {
+  HttpConfig config;
+  config.api_keys = {HashKey("old")};
+  Restart(std::move(config));
+  const auto ask = [&](const char* key) {
+    return StatusOf(Ask(absl::StrCat("GET /below/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer ", key, "\r\n\r\n")));
+  };
+  EXPECT_EQ(ask("old"), 200);
+  server_->SetApiKeys({HashKey("new")});
+  EXPECT_EQ(ask("old"), 401);
+  EXPECT_EQ(ask("new"), 200);
+}
+
+TEST_F(HttpServerTest, CompressesLargeAnswersForThoseWhoCanReadThem) {
+  const auto ask = [&](size_t size, const char* header) {
+    return Ask(Post(absl::StrCat(header, "Content-Type: application/json\r\nContent-Length: ", size, "\r\n"), std::string(size, 'x')));
+  };
+  const std::string large = ask(5000, "Accept-Encoding: br, gzip\r\n");
+  EXPECT_NE(large.find("Content-Encoding: gzip\r\n"), std::string::npos);
+  EXPECT_NE(large.find("Vary: Accept-Encoding\r\n"), std::string::npos);
+  EXPECT_LT(large.size(), 1000u);
+  EXPECT_EQ(BodyOf(large).substr(0, 2), "\x1f\x8b");
+  EXPECT_NE(large.find(absl::StrCat("Content-Length: ", BodyOf(large).size(), "\r\n")), std::string::npos);
+  const std::string plain = ask(5000, "Accept-Encoding: gzip;q=0, *\r\n");
+  EXPECT_EQ(BodyOf(plain), std::string(5000, 'x'));
+  EXPECT_NE(plain.find("Vary: Accept-Encoding\r\n"), std::string::npos);
+  EXPECT_EQ(BodyOf(ask(1023, "Accept-Encoding: gzip\r\n")), std::string(1023, 'x'));
+  EXPECT_EQ(BodyOf(Ask("GET /events HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n")), "data: 1\n\ndata: 2\n\n");
+}
+
+TEST_F(HttpServerTest, KeepsSilentStreamsAlive) {
+  HttpConfig config;
+  config.limits.keep_alive_ms = 100;
+  Restart(std::move(config));
+  LoopbackClient client(server_->port());
+  client.Send("GET /silent HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_NE(client.ReadUntil("8\r\n: ping\n\n\r\n").find("data: 1\n\n"), std::string::npos);
+  EXPECT_EQ(client.ReadUntil("\n\n\r\n"), "8\r\n: ping\n\n\r\n");
+}
+
+TEST_F(HttpServerTest, NeedsNoBodyWhereNoneIsRead) {
+  EXPECT_EQ(StatusOf(Ask("POST /act HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")), 204);
+  EXPECT_EQ(StatusOf(Ask("POST /act HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")), 204);
+  EXPECT_EQ(StatusOf(Ask("POST /act HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")), 415);
 }
 
 TEST_F(HttpServerTest, TimesOutSlowClients) {

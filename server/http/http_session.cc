@@ -5,14 +5,14 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
-#include <ctime>
-#include <random>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "server/http/gzip.h"
+#include "server/http/response_head.h"
 #include "server/status_mapping.h"
 
 namespace braid {
@@ -25,65 +25,6 @@ constexpr int64_t kLingerMs = 2'000;             // for the client to read the r
 
 int64_t NowNs() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::string_view Reason(int status) {
-  switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 411: return "Length Required";
-    case 413: return "Payload Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Status";
-  }
-}
-
-bool IsRequestId(std::string_view id) {
-  if (id.empty() || id.size() > 128) return false;
-  for (char c : id) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && std::string_view("-._~:+/=@").find(c) == std::string_view::npos) {
-      return false;
-    }
-  }
-  return true;
-}
-
-std::string FreshRequestId() {
-  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  return absl::StrCat(absl::Hex(random(), absl::kZeroPad16), absl::Hex(random(), absl::kZeroPad16));
-}
-
-// "Date: ..." of now; made once a second and thread.
-const std::string& DateLine() {
-  thread_local time_t made = 0;
-  thread_local std::string line;
-  const time_t now = std::time(nullptr);
-  if (now == made) return line;
-  tm parts;
-  gmtime_r(&now, &parts);
-  char text[64];
-  std::strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
-  line = text;
-  made = now;
-  return line;
-}
-
-HttpResponse ErrorResponse(int status, std::string_view message, std::string_view code = {}) {
-  return {.status = status, .body = ErrorBody(status, message, code)};
 }
 
 // The method as a metric's label: a closed set, whatever clients send.
@@ -105,6 +46,18 @@ bool IsJsonType(std::string_view value) {
          absl::StrContains(parameters, "charset=\"utf-8\"");
 }
 
+// What is worth compressing.
+bool IsText(std::string_view content_type) {
+  return content_type.substr(0, 16) == "application/json" || content_type.substr(0, 5) == "text/";
+}
+
+// Whose key came with the request: as OpenAI's clients send it, or as Anthropic's do.
+std::optional<std::string> Identity(const RequestHead& head, const ApiKeys& keys) {
+  if (const std::string* authorization = head.Find("authorization")) return keys.IdentifyBearer(*authorization);
+  if (const std::string* key = head.Find("x-api-key")) return keys.Identify(*key);
+  return std::nullopt;
+}
+
 }  // namespace
 
 // The handle of one request's answer; silent once its turn is over.
@@ -112,18 +65,19 @@ class HttpSession::Exchange : public HttpExchange {
  public:
   Exchange(std::shared_ptr<HttpSession> session, uint64_t turn) : session_(std::move(session)), turn_(turn) {}
 
-  void Post(std::function<void()> task) override { asio::post(session_->socket_.get_executor(), std::move(task)); }
+  void Post(std::function<void()> task) override { asio::post(session_->connection_.executor(), std::move(task)); }
   void Send(HttpResponse response) override {
     if (Mine(State::kHandling)) session_->SendResponse(std::move(response));
   }
   void BeginEvents() override {
     if (Mine(State::kHandling)) session_->BeginEvents();
   }
-  void Event(std::string_view data) override {
-    if (Mine(State::kStreaming)) session_->events_->Add(data);
+  void Event(std::string_view data, std::string_view type) override {
+    if (Mine(State::kStreaming)) session_->events_->Add(data, type);
   }
   void Flush() override {
     if (!Mine(State::kStreaming)) return;
+    session_->last_event_ns_ = NowNs();
     if (!session_->answered_head_) session_->events_->TakeInto(&session_->out_);
     session_->Write();
     session_->CheckUnread();
@@ -150,7 +104,7 @@ class HttpSession::Exchange : public HttpExchange {
 };
 
 HttpSession::HttpSession(asio::ip::tcp::socket socket, HttpShared* shared, HttpSessions* sessions)
-    : socket_(std::move(socket)), shared_(shared), sessions_(sessions) {
+    : connection_(std::move(socket), shared->tls.Get().get()), shared_(shared), sessions_(sessions) {
   ++shared_->connections;
   sessions_->insert(this);
 }
@@ -161,9 +115,20 @@ HttpSession::~HttpSession() {
 
 void HttpSession::Start() {
   boost::system::error_code ignored;
-  socket_.non_blocking(true, ignored);
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  socket_.set_option(asio::socket_base::send_buffer_size(128 << 10), ignored);
+  asio::ip::tcp::socket& socket = connection_.socket();
+  socket.non_blocking(true, ignored);
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket.set_option(asio::socket_base::send_buffer_size(128 << 10), ignored);
+  state_since_ns_ = last_read_ns_ = last_write_ns_ = NowNs();
+  if (!connection_.secure()) return Read();
+  state_ = State::kHandshake;
+  connection_.Handshake([self = shared_from_this()](const boost::system::error_code& error) { self->OnHandshake(error); });
+}
+
+void HttpSession::OnHandshake(const boost::system::error_code& error) {
+  if (state_ == State::kClosed) return;
+  if (error || shared_->stopping) return Close();
+  state_ = State::kHead;
   state_since_ns_ = last_read_ns_ = last_write_ns_ = NowNs();
   Read();
 }
@@ -172,8 +137,7 @@ void HttpSession::Close() {
   if (state_ == State::kClosed) return;
   const bool under_way = state_ == State::kHandling || state_ == State::kStreaming;
   state_ = State::kClosed;
-  boost::system::error_code ignored;
-  socket_.close(ignored);
+  connection_.Close();
   sessions_->erase(this);
   --shared_->connections;
   if (under_way) Report(499);
@@ -181,7 +145,7 @@ void HttpSession::Close() {
 }
 
 void HttpSession::CloseIfIdle() {
-  if (state_ == State::kHead && in_.empty()) Close();
+  if (state_ == State::kHandshake || (state_ == State::kHead && in_.empty())) Close();
 }
 
 bool HttpSession::TimedOut(int64_t since_ns, int64_t limit_ms, int64_t now_ns) const {
@@ -191,6 +155,9 @@ bool HttpSession::TimedOut(int64_t since_ns, int64_t limit_ms, int64_t now_ns) c
 void HttpSession::Tick(int64_t now_ns) {
   const HttpLimits& limits = shared_->config.limits;
   switch (state_) {
+    case State::kHandshake:
+      if (TimedOut(state_since_ns_, limits.header_timeout_ms, now_ns)) Close();
+      return;
     case State::kHead:
       if (in_.empty()) {
         if (TimedOut(state_since_ns_, limits.idle_timeout_ms, now_ns)) Close();
@@ -208,7 +175,8 @@ void HttpSession::Tick(int64_t now_ns) {
     case State::kWriting: {
       const bool stuck = write_pending_ && TimedOut(last_write_ns_, limits.unread_timeout_ms, now_ns);
       const bool slow = unread_since_ns_ != 0 && TimedOut(unread_since_ns_, limits.unread_timeout_ms, now_ns);
-      if (stuck || slow) Close();
+      if (stuck || slow) return Close();
+      if (state_ == State::kStreaming) KeepAlive(now_ns);
       return;
     }
     case State::kLingering:
@@ -225,7 +193,7 @@ void HttpSession::Read() {
   const bool waiting = state_ == State::kHandling || state_ == State::kStreaming || state_ == State::kWriting;
   if (reading_ || read_ended_ || state_ == State::kClosed || (waiting && in_.size() >= kMaxPipelinedBytes)) return;
   reading_ = true;
-  socket_.async_read_some(asio::buffer(piece_), [self = shared_from_this()](const boost::system::error_code& error, size_t bytes) {
+  connection_.ReadSome(asio::buffer(piece_), [self = shared_from_this()](const boost::system::error_code& error, size_t bytes) {
     self->OnRead(error, bytes);
   });
 }
@@ -234,6 +202,7 @@ void HttpSession::OnRead(const boost::system::error_code& error, size_t bytes) {
   reading_ = false;
   if (state_ == State::kClosed) return;
   if (error) {
+    if (state_ == State::kLingering && connection_.ReadOnRaw(error)) return Read();
     read_ended_ = true;
     return OnReadEnd();
   }
@@ -281,6 +250,19 @@ bool HttpSession::AdvanceHead() {
   return true;
 }
 
+// What the head says about the answer's head.
+void HttpSession::ReadWishes(const RequestHead& head) {
+  const auto value = [&](const char* name) {
+    const std::string* found = head.Find(name);
+    return found != nullptr ? *found : std::string();
+  };
+  cors_ = {value("origin"), value("access-control-request-headers")};
+  accept_encoding_.clear();
+  for (const auto& [name, coding] : head.headers) {
+    if (name == "accept-encoding") absl::StrAppend(&accept_encoding_, coding, ",");
+  }
+}
+
 void HttpSession::OnHead(std::string_view text) {
   ++turn_;
   request_ = {};
@@ -295,7 +277,7 @@ void HttpSession::OnHead(std::string_view text) {
   if (auto fault = ParseHead(text, shared_->config.limits.head, &head)) return Fail(fault->status, fault->message);
   method_ = head.method;
   answered_head_ = head.method == "HEAD";
-  if (const std::string* origin = head.Find("origin")) origin_ = *origin; else origin_.clear();
+  ReadWishes(head);
   close_after_ = !head.keep_alive;
   if (const std::string* id = head.Find("x-request-id"); id != nullptr && IsRequestId(*id)) request_id_ = *id;
   minor_version_ = head.minor_version;
@@ -328,8 +310,7 @@ std::optional<HttpResponse> HttpSession::Refuse() {
     return response;
   }
   if (!match_.route->open && !shared_->keys.open()) {
-    const std::string* authorization = head.Find("authorization");
-    const auto identity = authorization != nullptr ? shared_->keys.IdentifyBearer(*authorization) : std::nullopt;
+    const std::optional<std::string> identity = Identity(head, shared_->keys);
     if (!identity.has_value()) {
       HttpResponse response = ErrorResponse(401, "a valid key is needed: Authorization: Bearer KEY", "invalid_api_key");
       response.headers.emplace_back("WWW-Authenticate", "Bearer");
@@ -347,11 +328,12 @@ std::optional<HttpResponse> HttpSession::Refuse() {
 
 std::optional<HttpResponse> HttpSession::RefuseBody() const {
   const RequestHead& head = request_.head;
+  const bool has_body = head.chunked || head.content_length.value_or(0) > 0;
   const size_t max_bytes = shared_->config.limits.max_body_bytes;
   if (head.content_length.value_or(0) > max_bytes) {
     return ErrorResponse(413, absl::StrCat("the body is ", *head.content_length, " bytes long; at most ", max_bytes, " are read"));
   }
-  if (head.method != "POST") return std::nullopt;
+  if (head.method != "POST" || (!match_.route->takes_json && !has_body)) return std::nullopt;
   if (!head.chunked && !head.content_length.has_value()) {
     return ErrorResponse(411, "a POST needs Content-Length or Transfer-Encoding: chunked");
   }
@@ -362,6 +344,11 @@ std::optional<HttpResponse> HttpSession::RefuseBody() const {
   const std::string* type = head.Find("content-type");
   if (type == nullptr || !IsJsonType(*type)) return ErrorResponse(415, "Content-Type must be application/json");
   return std::nullopt;
+}
+
+HttpResponse HttpSession::ErrorResponse(int status, std::string_view message, std::string_view code) const {
+  const bool own_words = match_.route != nullptr && match_.route->error_body;
+  return {.status = status, .body = own_words ? match_.route->error_body(status, message) : ErrorBody(status, message, code)};
 }
 
 HttpResponse HttpSession::Options() const {
@@ -406,32 +393,26 @@ void HttpSession::Report(int status) {
   shared_->config.on_access({handler, MethodLabel(method_), status, seconds});
 }
 
-void HttpSession::AppendCors() {
-  const CorsConfig& cors = shared_->config.cors;
-  if (origin_.empty() || cors.allowed_origins.empty()) return;
-  bool all = false, named = false;
-  for (const std::string& allowed : cors.allowed_origins) {
-    all |= allowed == "*";
-    named |= allowed == origin_;
-  }
-  if (!all && !named) return;
-  const bool echo = named || cors.allow_credentials;
-  absl::StrAppend(&out_, "Access-Control-Allow-Origin: ", echo ? origin_ : "*", "\r\n", echo ? "Vary: Origin\r\n" : "");
-  if (cors.allow_credentials) absl::StrAppend(&out_, "Access-Control-Allow-Credentials: true\r\n");
-  if (method_ != "OPTIONS") return;
-  absl::StrAppend(&out_, "Access-Control-Allow-Methods: ", cors.allowed_methods, "\r\nAccess-Control-Allow-Headers: ",
-                  cors.allowed_headers, "\r\nAccess-Control-Max-Age: 600\r\n");
+// Makes the body small where the client allows it.
+void HttpSession::Compress(HttpResponse& response) const {
+  const HttpLimits& limits = shared_->config.limits;
+  const size_t bytes = response.body.size();
+  if (bytes < limits.min_gzip_bytes || bytes > limits.max_gzip_bytes || !IsText(response.content_type)) return;
+  response.headers.emplace_back("Vary", "Accept-Encoding");
+  if (!AcceptsGzip(accept_encoding_)) return;
+  response.body = Gzip(response.body);
+  response.headers.emplace_back("Content-Encoding", "gzip");
 }
 
 void HttpSession::AppendHead(const HttpResponse& response, std::string_view framing) {
   close_after_ |= shared_->stopping;
-  const std::string_view reason = Reason(response.status);
+  const std::string_view reason = ReasonOf(response.status);
   absl::StrAppend(&out_, "HTTP/1.1 ", response.status, " ");
   out_.append(reason).append("\r\n").append(DateLine());
   if (!response.content_type.empty()) absl::StrAppend(&out_, "Content-Type: ", response.content_type, "\r\n");
   absl::StrAppend(&out_, "X-Request-Id: ", request_id_, "\r\n");
   for (const auto& [name, value] : response.headers) absl::StrAppend(&out_, name, ": ", value, "\r\n");
-  AppendCors();
+  AppendCors(shared_->config.cors, cors_, method_ == "OPTIONS" ? &match_.allow : nullptr, &out_);
   out_.append(framing).append(close_after_ ? "Connection: close\r\n\r\n" : "Connection: keep-alive\r\n\r\n");
 }
 
@@ -440,6 +421,7 @@ void HttpSession::SendResponse(HttpResponse response) {
   answer_complete_ = true;
   gone_ = nullptr;
   Report(response.status);
+  Compress(response);
   const std::string framing =
       response.status == 204 ? "" : absl::StrCat("Content-Length: ", response.body.size(), "\r\n");
   AppendHead(response, framing);
@@ -453,7 +435,8 @@ void HttpSession::Fail(int status, std::string_view message) {
     request_id_ = FreshRequestId();
     method_.clear();
     match_ = {};
-    origin_.clear();
+    cors_ = {};
+    accept_encoding_.clear();
     arrival_ns_ = state_since_ns_;
     answered_head_ = false;
   }
@@ -471,6 +454,17 @@ void HttpSession::BeginEvents() {
   HttpResponse response{.content_type = "text/event-stream; charset=utf-8"};
   response.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
   AppendHead(response, chunked ? "Transfer-Encoding: chunked\r\n" : "");
+  last_event_ns_ = NowNs();
+}
+
+// Keeps proxies from taking a silent stream for a dead one.
+void HttpSession::KeepAlive(int64_t now_ns) {
+  const int64_t limit_ms = shared_->config.limits.keep_alive_ms;
+  if (limit_ms == 0 || answered_head_ || write_pending_ || !TimedOut(last_event_ns_, limit_ms, now_ns)) return;
+  last_event_ns_ = now_ns;
+  events_->AddComment("ping");
+  events_->TakeInto(&out_);
+  Write();
 }
 
 void HttpSession::EndEvents(bool whole) {
@@ -495,18 +489,19 @@ void HttpSession::Write() {
   boost::system::error_code error;
   if (written_ < writing_.size()) {
     // Most writes fit the socket's buffer and are over here.
-    written_ += socket_.write_some(asio::buffer(writing_) + written_, error);
     last_write_ns_ = NowNs();
+    written_ += connection_.WriteNow(asio::buffer(writing_) + written_, error);
     if (error && error != asio::error::would_block && error != asio::error::try_again) return Close();
   }
   if (written_ < writing_.size()) {
     write_pending_ = true;
-    socket_.async_write_some(asio::buffer(writing_) + written_,
-                             [self = shared_from_this()](const boost::system::error_code& e, size_t bytes) { self->OnWritten(e, bytes); });
+    connection_.WriteSome(asio::buffer(writing_) + written_, [self = shared_from_this()](const boost::system::error_code& e, size_t bytes) {
+      self->OnWritten(e, bytes);
+    });
   } else if (answer_complete_ && out_.empty()) {
     answer_complete_ = false;
     // Not from here: pipelined requests would nest.
-    asio::post(socket_.get_executor(), [self = shared_from_this()] { self->Finish(); });
+    asio::post(connection_.executor(), [self = shared_from_this()] { self->Finish(); });
   }
 }
 
@@ -550,8 +545,7 @@ void HttpSession::Linger() {
   state_since_ns_ = NowNs();
   in_.clear();
   in_.shrink_to_fit();
-  boost::system::error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  connection_.CloseSending(shared_from_this());
   Read();
 }
 

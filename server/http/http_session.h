@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
 #include <memory>
@@ -11,6 +10,8 @@
 #include <unordered_set>
 
 #include "server/http/chunked_body.h"
+#include "server/http/connection.h"
+#include "server/http/cors.h"
 #include "server/http/event_stream.h"
 #include "server/http/http_config.h"
 #include "server/http/route_table.h"
@@ -19,15 +20,16 @@ namespace braid {
 
 class HttpSession;
 
-// What all connections share. `connections` and `stopping` are any thread's, the rest is immutable.
+// What all connections share. `config` and `routes` are immutable, the rest is any thread's.
 struct HttpShared {
   HttpConfig config;
   RouteTable routes;
   ApiKeys keys;
+  Latest<TlsContext> tls;             // of connections to come
   std::atomic<int> connections{0};
   std::atomic<bool> stopping{false};  // close each connection after the answer under way
 
-  HttpShared(HttpConfig c, RouteTable r) : config(std::move(c)), routes(std::move(r)), keys(config.api_keys) {}
+  HttpShared(HttpConfig c, RouteTable r) : config(std::move(c)), routes(std::move(r)), keys(config.api_keys), tls(config.tls) {}
 };
 
 // The connections of one io thread. Thread: that one.
@@ -49,14 +51,16 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
  private:
   class Exchange;
-  enum class State { kHead, kBody, kHandling, kStreaming, kWriting, kLingering, kClosed };
+  enum class State { kHandshake, kHead, kBody, kHandling, kStreaming, kWriting, kLingering, kClosed };
 
+  void OnHandshake(const boost::system::error_code& error);
   void Read();
   void OnRead(const boost::system::error_code& error, size_t bytes);
   void OnReadEnd();
   void Advance();
   bool AdvanceHead();
   void OnHead(std::string_view text);
+  void ReadWishes(const RequestHead& head);
   std::optional<HttpResponse> Refuse();
   std::optional<HttpResponse> RefuseBody() const;
   bool AdvanceBody();
@@ -65,9 +69,10 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void SendResponse(HttpResponse response);
   void Fail(int status, std::string_view message);
   void AppendHead(const HttpResponse& response, std::string_view framing);
-  void AppendCors();
+  void Compress(HttpResponse& response) const;
   void BeginEvents();
   void EndEvents(bool whole);
+  void KeepAlive(int64_t now_ns);
   void Write();
   void OnWritten(const boost::system::error_code& error, size_t bytes);
   void CheckUnread();
@@ -76,8 +81,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void Report(int status);
   bool TimedOut(int64_t since_ns, int64_t limit_ms, int64_t now_ns) const;
   HttpResponse Options() const;
+  HttpResponse ErrorResponse(int status, std::string_view message, std::string_view code = {}) const;
 
-  boost::asio::ip::tcp::socket socket_;
+  Connection connection_;
   HttpShared* const shared_;
   HttpSessions* const sessions_;
   State state_ = State::kHead;
@@ -104,7 +110,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   bool answered_head_ = false;      // HEAD: no body
   bool close_after_ = false;
   std::function<void()> gone_;
-  std::string origin_;
+  CorsRequest cors_;
+  std::string accept_encoding_;
+  int64_t last_event_ns_ = 0;       // when the stream last said something
 
   // Writing.
   std::string out_;                 // waits behind writing_

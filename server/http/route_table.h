@@ -40,7 +40,8 @@ class HttpExchange {
   virtual void Send(HttpResponse response) = 0;
   // Answers as a stream of server-sent events.
   virtual void BeginEvents() = 0;
-  virtual void Event(std::string_view data) = 0;
+  // `type`: the name in its "event:" line; empty: no such line.
+  virtual void Event(std::string_view data, std::string_view type = {}) = 0;
   virtual void Flush() = 0;
   // The stream is complete; the connection lives on.
   virtual void EndEvents() = 0;
@@ -57,7 +58,10 @@ struct Route {
   std::string path;         // with a slash at its end: everything below it
   std::string name;         // for metrics
   bool open = false;        // answered without a key
+  bool takes_json = true;   // POST: a body is needed and must be JSON; false: none is needed
   HttpHandler handler;
+  // The body of an error found before the handler is called; empty: as ErrorBody words it.
+  std::function<std::string(int http_status, std::string_view message)> error_body;
 };
 
 // Filled before the server starts, immutable after.
