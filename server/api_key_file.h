@@ -9,8 +9,8 @@
 
 namespace braid {
 
-// Reads one key a line; empty lines and those that begin with # are passed over. Only hashes are kept. An error names
-// the file, never a key.
+// Reads one key a line, or its hash as sha256:HEX; empty lines and those that begin with # are passed over. Only hashes
+// are kept. An error names the file and the line, never a key.
 absl::StatusOr<std::vector<KeyHash>> ReadApiKeyFile(const std::string& path);
 
 }  // namespace braid

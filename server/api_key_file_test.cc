@@ -20,6 +20,17 @@ TEST(ApiKeyFile, KeepsHashesOfItsLines) {
   EXPECT_THAT(*hashes, testing::ElementsAre(HashKey("alpha"), HashKey("beta")));
 }
 
+TEST(ApiKeyFile, TakesHashesInPlaceOfKeys) {
+  // printf %s alpha | sha256sum
+  const auto hashes = ReadApiKeyFile(Written("sha256:8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223f8\nbeta\n"));
+  ASSERT_TRUE(hashes.ok()) << hashes.status();
+  EXPECT_THAT(*hashes, testing::ElementsAre(HashKey("alpha"), HashKey("beta")));
+  for (const char* wrong : {"sha256:", "sha256:12", "sha256:8ed3f6ad685b959ead7022518e1af76cd816f8e8ec7ccdda1ed4018e8f2223fx"}) {
+    const auto status = ReadApiKeyFile(Written(wrong)).status();
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr("line 1: sha256: wants 64")) << wrong;
+  }
+}
+
 TEST(ApiKeyFile, WithoutAKeyItIsAnErrorThatNamesTheFile) {
   for (const std::string& path : {Written("# nothing\n"), std::string("/no/such/file")}) {
     const auto hashes = ReadApiKeyFile(path);

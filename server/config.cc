@@ -1,5 +1,6 @@
 #include "server/config.h"
 
+#include <arpa/inet.h>
 #include <yaml-cpp/yaml.h>
 
 #include <CLI/CLI.hpp>
@@ -8,9 +9,11 @@
 #include <set>
 #include <sstream>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "kernels/base/errors.h"
@@ -34,6 +37,13 @@ const Setting* FindSetting(std::string_view name) {
     if (setting.name == name) return &setting;
   }
   return nullptr;
+}
+
+bool IsLoopback(const std::string& address) {
+  in_addr v4;
+  in6_addr v6;
+  if (inet_pton(AF_INET, address.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
+  return inet_pton(AF_INET6, address.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
 std::string Dashed(absl::string_view name) { return absl::StrReplaceAll(name, {{"_", "-"}}); }
@@ -137,6 +147,7 @@ absl::Status Apply(const Source& source, Config& config) {
     if (given == source.end() || given->second.values.empty()) continue;
     const absl::Status status = setting.set(config, given->second.values);
     if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(given->second.place, ": ", status.message()));
+    config.given[setting.name] = absl::StrJoin(given->second.values, ",");
   }
   return absl::OkStatus();
 }
@@ -150,6 +161,11 @@ struct ServeFlags {
 void AddServe(CLI::App& serve, ServeFlags& flags) {
   serve.add_option("--config", flags.config_file, "Settings as YAML: the names below without the two dashes")->type_name("FILE");
   for (const Setting& setting : Settings()) {
+    if (setting.is_switch) {
+      const auto set = [&flags, name = setting.name](int64_t count) { flags.values[name] = {count > 0 ? "on" : "off"}; };
+      serve.add_flag_function("--" + setting.name, set, setting.meaning)->group(setting.group);
+      continue;
+    }
     const bool positional = setting.name == "model";
     CLI::Option* option = serve.add_option(positional ? "MODEL,--model" : "--" + setting.name, flags.values[setting.name],
                                            setting.meaning);
@@ -188,11 +204,25 @@ absl::StatusOr<Config> ResolveServe(const ServeFlags& flags, const char* const* 
 
 }  // namespace
 
+absl::Status Config::ValidateNetwork() const {
+  const auto wrong = [](const auto&... words) { return absl::InvalidArgumentError(absl::StrCat(words...)); };
+  if (port != 0 && port == grpc_port) return wrong("--grpc-port: ", grpc_port, " is --port already");
+  if (admin_port > 0 && admin_port == port) return wrong("--admin-port: ", admin_port, " is --port already");
+  if (admin_port > 0 && admin_port == grpc_port) return wrong("--admin-port: ", admin_port, " is --grpc-port already");
+  if (admin_port >= 0 && !IsLoopback(admin_host) && api_key_file.empty()) {
+    return wrong("--admin-host: ", admin_host, " can be reached from other machines: --api-key-file is needed beside it");
+  }
+  if (tls_cert.empty() && !tls_key.empty()) return wrong("--tls-key: ", tls_key, ": --tls-cert is needed beside it");
+  if (!tls_cert.empty() && tls_key.empty()) return wrong("--tls-cert: ", tls_cert, ": --tls-key is needed beside it");
+  if (allow_credentials && absl::c_linear_search(allowed_origins, "*")) {
+    return wrong("--allow-credentials: on: --allowed-origins must name the origins, not *");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Config::Validate() const {
   if (engine.model.empty()) return absl::InvalidArgumentError("MODEL: a checkpoint folder or .gguf file is needed");
-  if (port != 0 && port == grpc_port) {
-    return absl::InvalidArgumentError(absl::StrCat("--grpc-port: ", grpc_port, " is --port already"));
-  }
+  RETURN_IF_ERROR(ValidateNetwork());
   return engine.Validate();
 }
 

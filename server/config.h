@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/engine_config.h"
 #include "kernels/base/log.h"
+#include "models/chat/output/output_parser.h"
 
 namespace braid {
 
@@ -19,8 +22,20 @@ struct Config {
   int port = 8000;                        // 0: any free one
   int grpc_port = 8001;                   // -1: no gRPC
   std::vector<std::string> served_names;  // empty: the last part of the model's path
+  bool generation_config = true;
+  std::optional<OutputFormat> output_format;  // none: by the chat template
   std::string api_key_file;               // empty: no keys
   std::vector<std::string> allowed_origins;
+  std::string allowed_methods = "*";
+  std::string allowed_headers = "*";
+  bool allow_credentials = false;
+  std::string tls_cert, tls_key;          // files; both empty: plain
+  std::string admin_host = "127.0.0.1";
+  int admin_port = -1;                    // -1: no such port
+  bool page = true;
+  bool debug_endpoints = false;
+  bool tokenizer_only = false;
+  double sse_keep_alive_s = 30;           // 0: never
 
   int io_threads = 2;
   int text_threads = 2;
@@ -34,8 +49,14 @@ struct Config {
   // Upper bounds in seconds, rising; empty: the standard ones (metrics.h).
   std::vector<double> ttft_buckets, itl_buckets, latency_buckets;
 
+  // Every setting that was given, as text, by name.
+  std::map<std::string, std::string> given;
+
   // InvalidArgument naming the settings that do not go together.
   absl::Status Validate() const;
+
+ private:
+  absl::Status ValidateNetwork() const;
 };
 
 // `braid inspect`.

@@ -55,6 +55,23 @@ TEST(Config, HasTheDocumentedDefaults) {
   EXPECT_EQ(c.drain_timeout_s, 60);
 }
 
+TEST(Config, SwitchesStandAlone) {
+  EXPECT_FALSE(Serve({"m"}).tokenizer_only);
+  const Config c = Serve({"--tokenizer-only", "m", "--debug-endpoints"});
+  EXPECT_EQ(c.engine.model, "m");
+  EXPECT_TRUE(c.tokenizer_only);
+  EXPECT_TRUE(c.debug_endpoints);
+  EXPECT_TRUE(Serve({"m"}, {"BRAID_TOKENIZER_ONLY=on"}).tokenizer_only);
+  EXPECT_FALSE(Serve({"m", "--tokenizer-only=off"}, {"BRAID_TOKENIZER_ONLY=on"}).tokenizer_only);
+}
+
+TEST(Config, NamesTheOutputFormats) {
+  EXPECT_FALSE(Serve({"m"}).output_format.has_value());
+  EXPECT_EQ(Serve({"m", "--output-format", "nemotron3"}).output_format, OutputFormat::kNemotron3);
+  EXPECT_EQ(Serve({"m", "--output-format", "none"}).output_format, OutputFormat::kPlain);
+  EXPECT_THAT(ErrorOf({"--output-format", "x"}), HasSubstr("nano_v2"));
+}
+
 TEST(Config, FlagBeforeEnvironmentBeforeFileBeforeDefault) {
   const ConfigFile file("port: 1\nmax-queue: 2\nmax_sequences: 3\n");
   const Config c = Serve({"m", "--config", file.path(), "--port", "11"}, {"BRAID_PORT=12", "BRAID_MAX_QUEUE=13"});
@@ -103,6 +120,12 @@ TEST(Config, ErrorsNameThePlaceTheValueAndWhatIsAccepted) {
       {{}, {"BRAID_NONSENSE=1"}, {"BRAID_NONSENSE", "no such setting"}},
       {{"--grpc-port", "8000"}, {}, {"--grpc-port", "8000"}},
       {{"--config", "/no/such"}, {}, {"--config", "/no/such"}},
+      {{"--admin-port", "8001"}, {}, {"--admin-port", "8001", "--grpc-port"}},
+      {{"--admin-port", "9000", "--admin-host", "0.0.0.0"}, {}, {"--admin-host", "0.0.0.0", "--api-key-file"}},
+      {{"--tls-cert", "c.pem"}, {}, {"--tls-cert", "c.pem", "--tls-key"}},
+      {{"--tls-key", "k.pem"}, {}, {"--tls-key", "k.pem", "--tls-cert"}},
+      {{"--allow-credentials", "on", "--allowed-origins", "*"}, {}, {"--allow-credentials", "--allowed-origins"}},
+      {{"--page", "maybe"}, {}, {"--page", "maybe", "on|off"}},
   };
   for (const auto& c : cases) {
     const std::string error = ErrorOf(c.flags, c.environment);
@@ -127,6 +150,21 @@ TEST(Config, IgnoresWhatKubernetesSetsForAServiceOfOurName) {
   const Config c = Serve({"m"}, {"BRAID_PORT=tcp://10.0.0.1:8000", "BRAID_SERVICE_HOST=10.0.0.1",
                                  "BRAID_PORT_8000_TCP_ADDR=10.0.0.1", "PATH=/bin"});
   EXPECT_EQ(c.port, 8000);
+}
+
+TEST(Config, TheAdminPortIsOffAndItsAddressLoopback) {
+  EXPECT_EQ(Serve({"m"}).admin_port, -1);
+  EXPECT_EQ(Serve({"m"}).admin_host, "127.0.0.1");
+  EXPECT_EQ(Serve({"m", "--admin-port", "9000", "--admin-host", "::1"}).admin_port, 9000);
+  EXPECT_EQ(Serve({"m", "--admin-port", "9000", "--admin-host", "0.0.0.0", "--api-key-file", "keys"}).admin_host, "0.0.0.0");
+}
+
+TEST(Config, KeepsWhatWasGiven) {
+  const Config c = Serve({"m", "--port", "11", "--served-model-name", "a,b"}, {"BRAID_MAX_QUEUE=13"});
+  EXPECT_EQ(c.given.at("port"), "11");
+  EXPECT_EQ(c.given.at("served-model-name"), "a,b");
+  EXPECT_EQ(c.given.at("max-queue"), "13");
+  EXPECT_FALSE(c.given.contains("host"));
 }
 
 TEST(Config, AModelIsNeeded) {

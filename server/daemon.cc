@@ -1,6 +1,7 @@
 #include "server/daemon.h"
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <functional>
 
@@ -9,9 +10,14 @@
 #include "kernels/base/log.h"
 #include "models/text_model.h"
 #include "models/weights/checkpoint.h"
+#include "server/admin_routes.h"
 #include "server/api_key_file.h"
 #include "server/engine_token_source.h"
 #include "server/openai/openai_routes.h"
+#include "server/page/page.h"
+#include "server/setting.h"
+#include "server/text_only_source.h"
+#include "server/tls_files.h"
 #include "server/version.h"
 
 namespace braid {
@@ -22,6 +28,8 @@ using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
 constexpr int64_t kStuckStepNs = 60'000'000'000;      // liveness: a step may take so long
+constexpr milliseconds kLookAtFiles{2000};            // for other keys and certificates
+constexpr int kTextOnlyLen = 1 << 20;                  // context shown by a server without a model
 constexpr milliseconds kFarewell{2000};               // for error events to reach their clients
 
 // Probes and scrapes are no traffic.
@@ -47,6 +55,7 @@ ServingConfig ServingOf(const Config& config) {
   serving.model_root = config.engine.model;
   serving.created_unix_s = std::time(nullptr);
   serving.text_threads = config.text_threads;
+  serving.debug_endpoints = config.debug_endpoints;
   return serving;
 }
 
@@ -65,47 +74,148 @@ steady_clock::time_point After(double seconds) {
 
 }  // namespace
 
-Daemon::Daemon(const Config& config, std::vector<KeyHash> keys)
+Daemon::Daemon(const Config& config, std::vector<KeyHash> keys, std::shared_ptr<TlsContext> tls)
     : config_(config),
       keys_(std::move(keys)),
+      tls_(std::move(tls)),
       metrics_(MetricsOf(config)),
       serving_(ServingOf(config), &clock_, &metrics_),
       health_(kStuckStepNs) {}
 
-absl::Status Daemon::OpenDoors() {
+HttpConfig Daemon::DoorConfig(const std::string& address, int port) const {
   HttpConfig http;
-  http.address = config_.host;
-  http.port = static_cast<uint16_t>(config_.port);
+  http.address = address;
+  http.port = static_cast<uint16_t>(port);
   http.io_threads = config_.io_threads;
   http.limits.max_connections = config_.max_connections;
   http.limits.max_body_bytes = static_cast<size_t>(config_.max_body_bytes);
-  http.cors.allowed_origins = config_.allowed_origins;
+  http.limits.keep_alive_ms = std::llround(config_.sse_keep_alive_s * 1e3);
   http.api_keys = keys_;
+  http.tls = tls_;
+  return http;
+}
+
+RouteTable Daemon::Routes() {
+  RoutesConfig config;
+  config.version = kVersion;
+  config.metrics = [this] { return metrics_.Text(); };
+  config.live = [this] { return IsLive(); };
+  RouteTable routes = MakeRoutes(&serving_, std::move(config));
+  if (config_.page) routes.Add(PageRoute());
+  return routes;
+}
+
+absl::Status Daemon::OpenDoors() {
+  HttpConfig http = DoorConfig(config_.host, config_.port);
+  http.cors = {config_.allowed_origins, config_.allowed_methods, config_.allowed_headers, config_.allow_credentials};
   http.on_access = [this](const HttpAccess& access) {
     if (!IsProbe(access.handler)) metrics_.OnHttpRequest(access.handler, access.method, access.status, access.seconds);
   };
-  RoutesConfig routes;
-  routes.version = kVersion;
-  routes.metrics = [this] { return metrics_.Text(); };
-  routes.live = [this] { return IsLive(); };
-  ASSIGN_OR_RETURN(http_, HttpServer::Start(std::move(http), MakeRoutes(&serving_, std::move(routes))));
+  ASSIGN_OR_RETURN(http_, HttpServer::Start(std::move(http), Routes()));
   if (config_.grpc_port >= 0) {
     GrpcConfig grpc{.address = config_.host, .port = config_.grpc_port, .threads = config_.io_threads, .api_keys = keys_};
     ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(std::move(grpc), &serving_));
   }
+  RETURN_IF_ERROR(OpenAdmin());
+  WatchFiles();
   Log("listening");
   return absl::OkStatus();
+}
+
+absl::Status Daemon::OpenAdmin() {
+  if (config_.admin_port < 0) return absl::OkStatus();
+  HttpConfig http = DoorConfig(config_.admin_host, config_.admin_port);
+  http.io_threads = 1;
+  AdminRoutesConfig routes;
+  routes.server_info = [this] { return Info(); };
+  routes.load = [this] { return serving_.InFlight(); };
+  routes.metrics = [this] { return metrics_.Text(); };
+  routes.reset_prefix_cache = [this] {
+    if (!serving_.loaded()) return absl::UnavailableError("the model is loading");
+    if (engine_ != nullptr) engine_->ResetPrefixCache();
+    return absl::OkStatus();
+  };
+  ASSIGN_OR_RETURN(admin_, HttpServer::Start(std::move(http), MakeAdminRoutes(std::move(routes))));
+  return absl::OkStatus();
+}
+
+// Thread: the admin port's; the engine is there once the model is loaded, and outlives that port.
+Json Daemon::Info() {
+  Json info;
+  info["version"] = kVersion;
+  info["state"] = !serving_.loaded() ? "loading" : serving_.draining() ? "draining" : "ready";
+  info["server_load"] = serving_.InFlight();
+  info["model"] = Json{{"path", config_.engine.model}, {"served_names", serving_.config().served_names}};
+  info["config"] = Json::object();
+  for (const Setting& setting : Settings()) {
+    const auto given = config_.given.find(setting.name);
+    info["config"][setting.name] = given != config_.given.end() ? given->second : setting.standard;
+  }
+  if (!serving_.loaded()) return info;
+  const EngineInfo& engine = serving_.model()->source->info();
+  info["engine"] = Json{{"fingerprint", engine.fingerprint}, {"max_model_len", engine.max_model_len},
+                        {"vocab_size", engine.vocab_size}, {"block_size", engine.block_size},
+                        {"num_blocks", engine.num_blocks}, {"kv_dtype", engine.kv_dtype},
+                        {"num_state_slots", engine.num_state_slots},
+                        {"state_bytes_per_sequence", engine.state_bytes_per_sequence}};
+  return info;
+}
+
+void Daemon::WatchFiles() {
+  watch_ = std::make_unique<FileWatch>(kLookAtFiles);
+  if (!config_.api_key_file.empty()) watch_->Add({config_.api_key_file}, [this] { RenewKeys(); });
+  if (tls_ != nullptr) watch_->Add({config_.tls_cert, config_.tls_key}, [this] { RenewCertificate(); });
+  watch_->Start();
+}
+
+// Whatever is wrong with the new file, the old keys stay.
+void Daemon::RenewKeys() {
+  const auto keys = ReadApiKeyFile(config_.api_key_file);
+  if (!keys.ok()) {
+    return braid::Log(LogLevel::kError, "the new keys are not used", {{"error", std::string(keys.status().message())}});
+  }
+  http_->SetApiKeys(*keys);
+  if (admin_ != nullptr) admin_->SetApiKeys(*keys);
+  if (grpc_ != nullptr) grpc_->SetApiKeys(*keys);
+  braid::Log(LogLevel::kInfo, "new keys are in use", {{"keys", keys->size()}});
+}
+
+void Daemon::RenewCertificate() {
+  const auto tls = ReadTlsFiles(config_.tls_cert, config_.tls_key);
+  if (!tls.ok()) {
+    return braid::Log(LogLevel::kError, "the new certificate is not used", {{"error", std::string(tls.status().message())}});
+  }
+  http_->SetTls(*tls);
+  if (admin_ != nullptr) admin_->SetTls(*tls);
+  braid::Log(LogLevel::kInfo, "a new certificate is in use", {{"file", config_.tls_cert}});
 }
 
 void Daemon::Log(const char* what) const {
   braid::Log(LogLevel::kInfo, what,
              {{"host", config_.host}, {"http_port", static_cast<int>(http_->port())},
-              {"grpc_port", grpc_ != nullptr ? grpc_->port() : -1}, {"model", serving_.config().served_names[0]}});
+              {"tls", tls_ != nullptr}, {"grpc_port", grpc_ != nullptr ? grpc_->port() : -1},
+              {"admin_port", admin_ != nullptr ? admin_->port() : -1}, {"model", serving_.config().served_names[0]}});
 }
 
-bool Daemon::IsLive() { return !serving_.loaded() || health_.IsLive(engine_->Stats(), clock_.NowNs()); }
+bool Daemon::IsLive() { return !serving_.loaded() || engine_ == nullptr || health_.IsLive(engine_->Stats(), clock_.NowNs()); }
+
+absl::Status Daemon::LoadText() {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::OpenText(config_.engine.model));
+  LoadedModel model;
+  ASSIGN_OR_RETURN(model.text, LoadTextModel(*checkpoint));
+  if (model.text.tokenizer == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(config_.engine.model, ": has no tokenizer, and --tokenizer-only needs one"));
+  }
+  model.text.output_format = config_.output_format.value_or(model.text.output_format);
+  const int shown_len = config_.engine.max_model_len > 0 ? config_.engine.max_model_len : kTextOnlyLen;
+  model.source = std::make_unique<TextOnlySource>(*model.text.tokenizer, shown_len);
+  serving_.SetReady(std::move(model));
+  Log("ready");
+  return absl::OkStatus();
+}
 
 absl::Status Daemon::Load() {
+  if (config_.tokenizer_only) return LoadText();
   double since = clock_.NowSeconds();
   const auto phase_ends = [&](std::string_view phase) {
     metrics_.OnStartupPhase(phase, clock_.NowSeconds() - std::exchange(since, clock_.NowSeconds()));
@@ -114,6 +224,10 @@ absl::Status Daemon::Load() {
   phase_ends("checkpoint");
   LoadedModel model;
   ASSIGN_OR_RETURN(model.text, LoadTextModel(*checkpoint));
+  model.text.output_format = config_.output_format.value_or(model.text.output_format);
+  if (config_.generation_config) {
+    ASSIGN_OR_RETURN(model.defaults, ReadGenerationDefaults(checkpoint->generation_config()));
+  }
   phase_ends("tokenizer");
   EngineConfig engine = config_.engine;
   if (model.text.tokenizer != nullptr && model.text.tokenizer->eos_id().has_value()) {
@@ -144,13 +258,15 @@ void Daemon::Drain() {
   const auto idle = [this] { return serving_.InFlight() == 0; };
   if (!WaitUntil(After(config_.drain_timeout_s), idle)) {
     braid::Log(LogLevel::kWarning, "the drain's time is over", {{"requests_cut_off", serving_.InFlight()}});
-    engine_->BeginDrain();
-    engine_->AbortAll(absl::UnavailableError("the server is shutting down"));
+    if (engine_ != nullptr) engine_->BeginDrain();
+    if (engine_ != nullptr) engine_->AbortAll(absl::UnavailableError("the server is shutting down"));
     WaitUntil(steady_clock::now() + kFarewell, idle);
   }
   WaitUntil(steady_clock::now() + kFarewell, [this] { return http_->Connections() == 0; });
   if (grpc_ != nullptr) grpc_->Shutdown(kFarewell);
+  watch_.reset();
   http_.reset();
+  admin_.reset();
   grpc_.reset();
   metrics_.ForgetModel();
   engine_.reset();
@@ -163,7 +279,11 @@ absl::Status Daemon::Run(const Config& config) {
   if (!config.api_key_file.empty()) {
     ASSIGN_OR_RETURN(keys, ReadApiKeyFile(config.api_key_file));
   }
-  Daemon daemon(config, std::move(keys));
+  std::shared_ptr<TlsContext> tls;
+  if (!config.tls_cert.empty()) {
+    ASSIGN_OR_RETURN(tls, ReadTlsFiles(config.tls_cert, config.tls_key));
+  }
+  Daemon daemon(config, std::move(keys), std::move(tls));
   RETURN_IF_ERROR(daemon.OpenDoors());
   absl::Status loaded;
   std::thread loader([&] {

@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "kernels/base/clock.h"
 #include "server/config.h"
+#include "server/file_watch.h"
 #include "server/grpc/grpc_server.h"
 #include "server/health.h"
 #include "server/http/http_server.h"
@@ -25,22 +26,32 @@ class Daemon {
   static absl::Status Run(const Config& config);
 
  private:
-  Daemon(const Config& config, std::vector<KeyHash> keys);
+  Daemon(const Config& config, std::vector<KeyHash> keys, std::shared_ptr<TlsContext> tls);
   absl::Status OpenDoors();
+  absl::Status OpenAdmin();
+  HttpConfig DoorConfig(const std::string& address, int port) const;
+  RouteTable Routes();
+  void WatchFiles();
+  void RenewKeys();
+  void RenewCertificate();
+  Json Info();
   absl::Status Load();
+  absl::Status LoadText();
   void Drain();
   bool IsLive();
   void Log(const char* what) const;
 
   const Config config_;
-  const std::vector<KeyHash> keys_;
+  const std::vector<KeyHash> keys_;         // as of the start
+  const std::shared_ptr<TlsContext> tls_;   // as of the start; null: plain
   SteadyClock clock_;
   Metrics metrics_;
   Serving serving_;
   EngineHealth health_;
   std::unique_ptr<Engine> engine_;  // set by the loading thread before serving_ is ready
-  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<HttpServer> http_, admin_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<FileWatch> watch_;  // ends before what it renews
 };
 
 }  // namespace braid

@@ -108,9 +108,11 @@ struct Metrics::Live {
 
   Maker make;
   Gauge &running, &waiting, &waiting_capacity, &waiting_deferred, &kv_usage;
-  Gauge &slots_used, &slots_free;
+  Gauge &slots_used, &slots_free, &snapshots;
   Counter &prefix_queries, &prefix_hits, &preemptions;
   Counter &prompt_tokens, &prompt_computed, &prompt_cached, &cached_tokens, &cached_on_device, &generated_tokens;
+  Counter &evicted_blocks, &evicted_snapshots, &tokens_without_snapshot;
+  Counter* misses[kNumPrefixMisses];
   std::map<std::string, Counter*, std::less<>> finished, rejected;
   Histogram &step_gap, &ttft, &time_per_token, &e2e, &queue, &prefill, &decode, &inference;
   Histogram &n, &request_preemptions;
@@ -131,6 +133,7 @@ Metrics::Live::Live(Registry& registry, const MetricsConfig& config)
       kv_usage(make.MakeGauge("vllm:kv_cache_usage_perc", "Used share of KV blocks, 0 to 1")),
       slots_used(make.MakeGauge("braid:state_slots", "Recurrent state slots", {{"state", "used"}})),
       slots_free(make.MakeGauge("braid:state_slots", "Recurrent state slots", {{"state", "free"}})),
+      snapshots(make.MakeGauge("braid:snapshots", "Recurrent states that the prefix cache holds")),
       prefix_queries(make.MakeCounter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache")),
       prefix_hits(make.MakeCounter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache")),
       preemptions(make.MakeCounter("vllm:num_preemptions_total", "Preemptions")),
@@ -143,6 +146,10 @@ Metrics::Live::Live(Registry& registry, const MetricsConfig& config)
       cached_on_device(make.MakeCounter("vllm:prompt_tokens_cached_by_source_total", "Prompt tokens that were cached, by tier",
                                         {{"source", "device"}})),
       generated_tokens(make.MakeCounter("vllm:generation_tokens_total", "Tokens generated")),
+      evicted_blocks(make.MakeCounter("braid:prefix_evictions_total", "What the prefix cache gave up for others", {{"kind", "block"}})),
+      evicted_snapshots(make.MakeCounter("braid:prefix_evictions_total", "What the prefix cache gave up for others", {{"kind", "snapshot"}})),
+      tokens_without_snapshot(make.MakeCounter("braid:prefix_tokens_without_snapshot_total",
+                                               "Prompt tokens found in cached blocks but behind the last state, so computed again")),
       step_gap(make.MakeHistogram("vllm:inter_token_latency_seconds", "Time between two output steps of a request",
                                   Either(config.itl_buckets, kItl))),
       ttft(make.MakeHistogram("vllm:time_to_first_token_seconds", "Arrival to first token",
@@ -173,6 +180,9 @@ Metrics::Live::Live(Registry& registry, const MetricsConfig& config)
     rejected[reason] = &prometheus::BuildCounter().Name("vllm:admission_rejections_total").Help("Requests refused at the door")
                             .Register(registry).Add({{"model_name", config.model_name}, {"reason", reason}});
   }
+  for (int i = 0; i < kNumPrefixMisses; ++i) {
+    misses[i] = &make.MakeCounter("braid:prefix_misses_total", "Sequences that found nothing in the prefix cache", {{"reason", kPrefixMissNames[i]}});
+  }
   for (const char* phase : kPhases) {
     phases[phase] = &make.MakeHistogram("braid:request_phase_seconds", "Time a request spent in each phase", kPhase,
                                         {{"phase", phase}});
@@ -181,7 +191,7 @@ Metrics::Live::Live(Registry& registry, const MetricsConfig& config)
     make.MakeGauge("vllm:engine_sleep_state", "1 for the state that the engine is in", {{"sleep_state", state}})
         .Set(state == std::string_view("awake") ? 1 : 0);
   }
-  for (const char* handler : {"chat_completions", "completions"}) {
+  for (const char* handler : {"chat_completions", "completions", "responses", "messages"}) {
     Http(handler, "POST");
     for (const char* status : {"2xx", "4xx", "5xx"}) {
       http_requests.Add({{"handler", handler}, {"method", "POST"}, {"status", status}});
@@ -206,7 +216,7 @@ struct Metrics::Model {
               {"block_size", absl::StrCat(info.block_size)},
               {"num_gpu_blocks", absl::StrCat(info.num_blocks)},
               {"cache_dtype", info.kv_dtype},
-              {"enable_prefix_caching", "False"},
+              {"enable_prefix_caching", info.prefix_cache ? "True" : "False"},
               {"gpu_memory_utilization", "0"}})
         .Set(1);
   }
@@ -290,6 +300,16 @@ void Metrics::OnFinished(const FinishedRequest& r) {
   model_->computed.Observe(r.prompt_tokens - r.cached_tokens);
 }
 
+void Metrics::CountPrefix(const PrefixCounters& now, const PrefixCounters& before) {
+  const auto add = [](Counter& counter, uint64_t value, uint64_t last) { counter.Increment(static_cast<double>(value - last)); };
+  add(live_->prefix_queries, now.queried_tokens, before.queried_tokens);
+  add(live_->prefix_hits, now.hit_tokens, before.hit_tokens);
+  add(live_->tokens_without_snapshot, now.tokens_without_snapshot, before.tokens_without_snapshot);
+  add(live_->evicted_blocks, now.evicted_blocks, before.evicted_blocks);
+  add(live_->evicted_snapshots, now.evicted_snapshots, before.evicted_snapshots);
+  for (int i = 0; i < kNumPrefixMisses; ++i) add(*live_->misses[i], now.misses[i], before.misses[i]);
+}
+
 void Metrics::PullStats() {
   if (!stats_) return;
   const EngineStats now = stats_();
@@ -299,6 +319,8 @@ void Metrics::PullStats() {
   live_->kv_usage.Set(now.blocks_total > 0 ? static_cast<double>(now.blocks_used) / now.blocks_total : 0);
   live_->slots_used.Set(now.state_slots_used);
   live_->slots_free.Set(now.state_slots_total - now.state_slots_used);
+  live_->snapshots.Set(now.snapshots);
+  CountPrefix(now.prefix, last_.prefix);
   live_->preemptions.Increment(static_cast<double>(now.preemptions - last_.preemptions));
   live_->generated_tokens.Increment(static_cast<double>(now.generated_tokens - last_.generated_tokens));
   last_ = now;

@@ -54,6 +54,7 @@ class Metrics : public RequestObserver {
   struct Live;   // series that exist from the start
   struct Model;  // series that exist once the model is known
   void PullStats();
+  void CountPrefix(const PrefixCounters& now, const PrefixCounters& before);
 
   const MetricsConfig config_;
   const std::shared_ptr<prometheus::Registry> registry_;  // shared: the library's collectables are

@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
+#include "server/openai/check_calls.h"
 #include "server/openai/generate_call.h"
+#include "server/openai/output_constraint.h"
 #include "server/openai/pending_call.h"
 #include "server/openai/text_calls.h"
 #include "server/status_mapping.h"
@@ -26,13 +28,18 @@ absl::StatusOr<Json> ReadBody(std::variant<std::string, Json> body, const JsonLi
   return absl::InvalidArgumentError(absl::StrCat("the body is not valid JSON: ", json.status().message()));
 }
 
-bool Generates(ApiKind kind) { return kind == ApiKind::kChat || kind == ApiKind::kCompletion; }
+bool Generates(ApiKind kind) {
+  return kind == ApiKind::kChat || kind == ApiKind::kCompletion || kind == ApiKind::kResponses || kind == ApiKind::kMessages;
+}
 
 absl::StatusOr<std::string> AnswerText(const Serving& serving, ApiKind kind, const Json& body) {
   switch (kind) {
     case ApiKind::kTokenize: return Tokenize(serving, body);
     case ApiKind::kDetokenize: return Detokenize(serving, body);
-    default: return ApplyTemplate(serving, body);
+    case ApiKind::kCountTokens: return CountTokens(serving, body);
+    case ApiKind::kCheckGrammar: return CheckGrammar(body);
+    case ApiKind::kParseOutput: return ParseOutputText(body);
+    default: return serving.config().debug_endpoints && BringsOwnTemplate(body) ? RenderOwnTemplate(body) : ApplyTemplate(serving, body);
   }
 }
 
@@ -92,6 +99,9 @@ Serving::~Serving() = default;
 
 void Serving::SetReady(LoadedModel model) {
   CHECK(!loaded());
+  if (model.text.tokenizer != nullptr && model.vocabulary == nullptr) {
+    model.vocabulary = MakeTokenVocabulary(*model.text.tokenizer, model.source->info().eos_token_ids);
+  }
   owned_model_ = std::make_unique<LoadedModel>(std::move(model));
   model_.store(owned_model_.get());
 }
@@ -149,8 +159,7 @@ std::shared_ptr<ApiCall> Serving::StartCall(ApiKind kind, Body body, CallContext
   }
   std::shared_ptr<PendingCall> call;
   if (Generates(kind)) {
-    const ReplyForm form = kind == ApiKind::kChat ? ReplyForm::kChat : ReplyForm::kCompletion;
-    call = std::make_shared<GenerateCall>(this, form, std::move(context), std::move(sink));
+    call = std::make_shared<GenerateCall>(this, kind, std::move(context), std::move(sink));
   } else {
     call = std::make_shared<PendingCall>(this, std::move(context), std::move(sink));
   }

@@ -18,6 +18,8 @@
 #include "kernels/base/clock.h"
 #include "kernels/base/json.h"
 #include "models/text_model.h"
+#include "server/generation_defaults.h"
+#include "server/openai/grammar_cache.h"
 #include "server/text_worker.h"
 
 namespace braid {
@@ -73,21 +75,12 @@ struct ServingLimits {
   JsonLimits json;
 };
 
-// What a field that is absent stands for.
-struct GenerationDefaults {
-  float temperature = 1.0f;
-  float top_p = 1.0f;
-  int top_k = 0;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f;
-};
-
 struct ServingConfig {
   std::vector<std::string> served_names;  // at least one; the first is listed first
   std::string model_root;                 // where the model came from, shown by /v1/models
   int64_t created_unix_s = 0;             // shown by /v1/models
   ServingLimits limits;
-  GenerationDefaults defaults;
+  bool debug_endpoints = false;           // serve kCheckGrammar, kParseOutput and templates that a request brings
   int text_threads = 2;
   int max_text_queue = 1024;              // calls waiting for a text thread; more are answered Unavailable
 };
@@ -95,9 +88,14 @@ struct ServingConfig {
 enum class ApiKind {
   kChat,           // POST /v1/chat/completions
   kCompletion,     // POST /v1/completions
+  kResponses,      // POST /v1/responses
+  kMessages,       // POST /v1/messages
+  kCountTokens,    // POST /v1/messages/count_tokens
   kTokenize,       // POST /tokenize
   kDetokenize,     // POST /detokenize
   kApplyTemplate,  // POST /apply-template
+  kCheckGrammar,   // POST /grammar/check
+  kParseOutput,    // POST /parse-output
   kModels,         // GET /v1/models; no body
   kModel,          // GET /v1/models/{id}; the body is the id itself
 };
@@ -111,21 +109,24 @@ struct CallContext {
   std::function<void(std::function<void()>)> post;
 };
 
-// Receives a call's answer, all of it through CallContext::post. Exactly one of OnReply, OnError and OnDone ends it,
-// unless the call is cancelled.
+// Receives a call's answer, all of it through CallContext::post. Exactly one of OnReply, OnError, OnBroken and OnDone
+// ends it, unless the call is cancelled.
 class ReplySink {
  public:
   virtual ~ReplySink() = default;
   // The whole answer of a call without "stream".
   virtual void OnReply(std::string json) = 0;
-  // One chunk of a stream; `json` is borrowed for the call.
+  // One chunk of a stream; `json` is borrowed for the call. OnEvent: one that has a name.
   virtual void OnChunk(std::string_view json) = 0;
+  virtual void OnEvent(std::string_view /*name*/, std::string_view json) { OnChunk(json); }
   // No more chunks for the moment: now is the time to write.
   virtual void OnFlush() {}
   // The stream is complete.
   virtual void OnDone() = 0;
   // The call failed, before or (for a stream) after chunks. Words and fields: status_mapping.h.
   virtual void OnError(const absl::Status& status) = 0;
+  // The same of a stream whose last event has told it.
+  virtual void OnBroken(const absl::Status& status) { OnError(status); }
 };
 
 // A call under way. Thread: any.
@@ -141,6 +142,8 @@ class ApiCall {
 struct LoadedModel {
   std::unique_ptr<TokenSource> source;
   TextModel text;
+  GenerationDefaults defaults;
+  std::shared_ptr<const TokenVocabulary> vocabulary;  // shared with the grammars compiled for it; null without tokenizer
 };
 
 // Thread: any.
@@ -174,6 +177,7 @@ class Serving {
   RequestObserver& observer() const { return *observer_; }
   // Null while loading.
   const LoadedModel* model() const { return model_.load(); }
+  GrammarCache& grammars() { return grammars_; }
 
   // The body of GET /v1/models; Unavailable while loading.
   absl::StatusOr<std::string> ModelList() const;
@@ -191,6 +195,8 @@ class Serving {
   std::shared_ptr<ApiCall> StartCall(ApiKind kind, std::variant<std::string, Json> body, CallContext context,
                                      std::shared_ptr<ReplySink> sink);
 
+  static constexpr size_t kMaxGrammars = 256;  // compiled ones, kept
+
   const ServingConfig config_;
   const Clock* const clock_;
   RequestObserver* const observer_;
@@ -198,6 +204,7 @@ class Serving {
   std::atomic<const LoadedModel*> model_{nullptr};
   std::atomic<bool> draining_{false};
   std::atomic<int> in_flight_{0};
+  GrammarCache grammars_{kMaxGrammars};
   TextWorker text_;
 };
 

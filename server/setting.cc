@@ -139,6 +139,27 @@ Setting Choice(std::string name, std::string group, std::vector<std::string> wor
           }};
 }
 
+// Off unless given; its flag stands alone.
+template <class Assign>  // Assign: (Config&, bool)
+Setting Switch(std::string name, std::string group, Assign assign, std::string meaning) {
+  Setting setting = Choice(std::move(name), std::move(group), {"on", "off"}, "off",
+                           [assign](Config& config, int i, const std::string&) { assign(config, i == 0); }, std::move(meaning));
+  setting.is_switch = true;
+  return setting;
+}
+
+Setting OutputFormatSetting() {
+  return {"output-format", "Model", "auto|none|NAME", "auto",
+          "How the model writes reasoning and tool calls: nemotron3, nano_v2, hermes, ...; auto: as its chat template says", false,
+          [](Config& config, const std::vector<std::string>& values) {
+            config.output_format.reset();
+            if (values.back() == "auto") return absl::OkStatus();
+            const auto format = ParseOutputFormat(values.back());
+            if (format.ok()) config.output_format = *format;
+            return format.status();
+          }};
+}
+
 std::vector<Setting> ModelSettings() {
   const std::string group = "Model";
   return {
@@ -148,6 +169,12 @@ std::vector<Setting> ModelSettings() {
             "Name that requests use; repeat for more (default: the last part of the path)"),
       Number("max-model-len", group, [](Config& c) -> auto& { return c.engine.max_model_len; }, 0, 1 << 24,
              "Context in tokens, prompt and output together", "the model's own"),
+      Choice("generation-config", group, {"auto", "off"}, "auto",
+             [](Config& c, int i, const std::string&) { c.generation_config = i == 0; },
+             "Whether sampling fields that a request leaves out follow the checkpoint's generation_config.json"),
+      OutputFormatSetting(),
+      Switch("tokenizer-only", group, [](Config& c, bool on) { c.tokenizer_only = on; },
+           "Serve templates and tokens without the weights"),
   };
 }
 
@@ -158,9 +185,27 @@ std::vector<Setting> NetworkSettings() {
       Number("port", group, [](Config& c) -> auto& { return c.port; }, 0, 65535, "HTTP port; 0 takes a free one"),
       Number("grpc-port", group, [](Config& c) -> auto& { return c.grpc_port; }, -1, 65535, "gRPC port; -1 turns it off"),
       Text("api-key-file", group, [](Config& c) -> auto& { return c.api_key_file; }, "FILE",
-           "Keys that may call, one a line; without it everybody may"),
+           "Keys that may call, one a line, plain or as sha256:HEX; read again when it changes; without it everybody may"),
       Texts("allowed-origins", group, [](Config& c) -> auto& { return c.allowed_origins; }, "ORIGIN",
             "Web origins that browsers may call from; * for all"),
+      Text("allowed-methods", group, [](Config& c) -> auto& { return c.allowed_methods; }, "METHODS",
+           "Methods that they may use"),
+      Text("allowed-headers", group, [](Config& c) -> auto& { return c.allowed_headers; }, "HEADERS",
+           "Headers that they may send"),
+      Choice("allow-credentials", group, {"on", "off"}, "off",
+             [](Config& c, int i, const std::string&) { c.allow_credentials = i == 0; }, "Let them send credentials"),
+      Text("tls-cert", group, [](Config& c) -> auto& { return c.tls_cert; }, "FILE",
+           "Certificate chain in PEM form: HTTP ports speak TLS; read again when it changes"),
+      Text("tls-key", group, [](Config& c) -> auto& { return c.tls_key; }, "FILE", "Its private key in PEM form, not encrypted"),
+      Number("admin-port", group, [](Config& c) -> auto& { return c.admin_port; }, -1, 65535,
+             "HTTP port for operators; 0 takes a free one, -1 turns it off"),
+      Text("admin-host", group, [](Config& c) -> auto& { return c.admin_host; }, "ADDRESS", "Address of --admin-port"),
+      Switch("debug-endpoints", group, [](Config& c, bool on) { c.debug_endpoints = on; },
+           "Serve /grammar/check, /parse-output and templates that a request brings"),
+      Choice("page", group, {"on", "off"}, "on", [](Config& c, int i, const std::string&) { c.page = i == 0; },
+             "Chat and status page at /"),
+      Decimal("sse-keep-alive-s", group, [](Config& c) -> auto& { return c.sse_keep_alive_s; }, 3600, " seconds",
+              "Send a comment when a stream has been silent for so long; 0: never"),
       Number("io-threads", group, [](Config& c) -> auto& { return c.io_threads; }, 1, 256, "Threads for connections"),
       Number("text-threads", group, [](Config& c) -> auto& { return c.text_threads; }, 1, 256,
              "Threads for templates and tokenizing"),
@@ -205,6 +250,9 @@ std::vector<Setting> BatchSettings() {
       Choice("chunked-prefill", group, {"on", "off", "splitfuse"}, "on",
              [](Config& c, int i, const std::string&) { c.engine.scheduler.chunked_prefill = static_cast<ChunkedPrefill>(i); },
              "Cut long prompts into steps"),
+      Choice("prefix-cache", group, {"on", "off"}, "on",
+             [](Config& c, int i, const std::string&) { c.engine.scheduler.prefix_cache = i == 0; },
+             "Keep what prompts and answers have in common with later ones"),
       Decimal("max-stall", group, [](Config& c) -> auto& { return c.engine.scheduler.max_stall; }, 1000, " times",
               "How much longer prompt chunks may make a step that carries decodes; 0: no bound"),
       Choice("policy", group, {"fcfs", "priority"}, "fcfs",

@@ -25,6 +25,7 @@ struct Setting {
   // Reads one value (or, repeatable, all of them) into the configuration. The error says what is accepted, not where
   // the value came from.
   std::function<absl::Status(Config&, const std::vector<std::string>& values)> set;
+  bool is_switch = false;  // its flag needs no value
 };
 
 // All settings of `braid serve`, in the order of the help.

@@ -32,7 +32,7 @@ void EnablePlugins() {
 
 struct GrpcServer::Parts {
   Parts(const GrpcConfig& config, Serving* serving) : keys(config.api_keys), service(serving, &keys, config.threads) {}
-  const ApiKeys keys;
+  ApiKeys keys;
   InferenceService service;
   int port = 0;
   bool down = false;
@@ -69,6 +69,8 @@ void GrpcServer::SetServing(bool serving) {
   health->SetServingStatus("", serving);
   health->SetServingStatus(InferenceService::kName, serving);
 }
+
+void GrpcServer::SetApiKeys(std::vector<KeyHash> keys) { parts_->keys.Replace(std::move(keys)); }
 
 void GrpcServer::Shutdown(std::chrono::nanoseconds limit) {
   if (std::exchange(parts_->down, true)) return;

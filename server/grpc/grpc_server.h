@@ -34,6 +34,9 @@ class GrpcServer {
   // What grpc.health.v1 answers, for "" and for the service's name.
   void SetServing(bool serving);
 
+  // Other keys from now on.
+  void SetApiKeys(std::vector<KeyHash> keys);
+
   // Refuses new calls and waits for those under way; cancels them past `limit`.
   void Shutdown(std::chrono::nanoseconds limit);
 

@@ -20,6 +20,10 @@ std::string_view RejectionReason(const absl::Status& status) {
   return absl::StrContains(status.message(), "token") ? "max_num_queued_tokens" : "max_num_queued_reqs";
 }
 
+ReplyWriter::Emit EmitTo(ReplySink& sink) {
+  return [&sink](std::string_view type, std::string_view json) { type.empty() ? sink.OnChunk(json) : sink.OnEvent(type, json); };
+}
+
 absl::Status EndStatus(const TokenEvent& event) {
   if (!event.error.ok()) return event.error;
   return absl::InternalError("the request was ended before it was complete");
@@ -27,8 +31,8 @@ absl::Status EndStatus(const TokenEvent& event) {
 
 }  // namespace
 
-GenerateCall::GenerateCall(Serving* serving, ReplyForm form, CallContext context, std::shared_ptr<ReplySink> sink)
-    : PendingCall(serving, std::move(context), std::move(sink)), owner_(serving), form_(form), model_(*serving->model()) {
+GenerateCall::GenerateCall(Serving* serving, ApiKind kind, CallContext context, std::shared_ptr<ReplySink> sink)
+    : PendingCall(serving, std::move(context), std::move(sink)), owner_(serving), kind_(kind), model_(*serving->model()) {
   owner_->CountCall(+1);
 }
 
@@ -47,23 +51,67 @@ void GenerateCall::Run(const Json& body) {
 
 absl::Status GenerateCall::Prepare(const Json& body) {
   const EngineInfo& info = model_.source->info();
-  const RequestRules rules{owner_->config().limits, owner_->config().defaults, info.vocab_size};
-  RETURN_IF_ERROR(form_ == ReplyForm::kChat ? ReadChat(body, rules) : ReadCompletion(body, rules));
+  const RequestRules rules{owner_->config().limits, model_.defaults, info.vocab_size};
+  RETURN_IF_ERROR(kind_ == ApiKind::kCompletion ? ReadCompletion(body, rules) : ReadChat(body, rules));
   ASSIGN_OR_RETURN(const std::string model, owner_->ServedName(options_.model));
   if (model_.text.tokenizer == nullptr && !options_.stop.empty()) {
     return InvalidParam("stop", "stop: this model has no tokenizer; use stop_token_ids");
   }
+  RETURN_IF_ERROR(MakeTokenConstraint());
+  TruncatePrompts(info.max_model_len);
   RETURN_IF_ERROR(FitContext(info.max_model_len));
-  MakeChoices(model);
+  writer_ = MakeWriter(model);
+  MakeChoices();
   return absl::OkStatus();
 }
 
 absl::Status GenerateCall::ReadChat(const Json& body, const RequestRules& rules) {
-  ASSIGN_OR_RETURN(ChatRequest request, ReadChatRequest(body, rules));
+  ASSIGN_OR_RETURN(ChatBody read, ReadChatBody(kind_, body, rules));
+  ChatRequest& request = read.request;
   options_ = std::move(request.options);
+  echo_body_ = std::move(read.echo);
   RETURN_IF_ERROR(owner_->ServedName(options_.model).status());
-  ASSIGN_OR_RETURN(std::vector<int32_t> ids, EncodeChat(model_.text, request.input));
-  prompts_.push_back({.ids = std::move(ids)});
+  auto encoded = EncodeChat(model_.text, request.input);
+  if (!encoded.ok()) return ParamOf(encoded.status()) == "messages" ? WithDetails(encoded.status(), PromptField(kind_)) : encoded.status();
+  EncodedChat chat = *std::move(encoded);
+  const Json& last = request.input.messages.back();
+  if (request.echo && last["role"] == "assistant" && last.value("content", Json()).is_string()) opening_ = last["content"];
+  ChooseFormat(request, chat.text);
+  prompts_.push_back({.ids = std::move(chat.ids)});
+  return absl::OkStatus();
+}
+
+// How the answer's text is to be read: the model's own format, or the one that TellTools taught it.
+void GenerateCall::ChooseFormat(const ChatRequest& request, const std::string& prompt) {
+  const OutputFormat own = model_.text.output_format;
+  const OutputMarkers& markers = MarkersOf(own);
+  tools_ = request.input.tools;
+  call_format_ = own == OutputFormat::kPlain || !model_.text.chat_template->Mentions("tools") ? OutputFormat::kHermes : own;
+  if (!markers.reasoning_end.empty()) {
+    const bool off = request.input.kwargs.value("enable_thinking", Json()) == false;
+    const bool inside = PromptEndsInReasoning(own, prompt);
+    reasoning_ = inside ? ReasoningStart::kInside : off ? ReasoningStart::kNone : ReasoningStart::kMayOpen;
+  }
+  const bool parse_tools = !tools_.is_null(), parse_reasoning = !markers.reasoning_end.empty();
+  if (!parse_tools && !parse_reasoning) return;
+  text_options_.format = parse_tools ? call_format_ : own;
+  text_options_.parser = {.tools = tools_,
+                          .starts_in_reasoning = reasoning_ == ReasoningStart::kInside,
+                          .parse_tools = parse_tools,
+                          .parse_reasoning = parse_reasoning};
+  text_options_.show_reasoning = options_.output.include_reasoning;
+  text_options_.max_calls = options_.output.parallel_tool_calls ? 0 : 1;
+}
+
+absl::Status GenerateCall::MakeTokenConstraint() {
+  const OutputRules& rules = options_.output;
+  if (model_.text.tokenizer == nullptr) {
+    if (rules.structured.kind == StructuredOutput::Kind::kNone && rules.bad_words.empty()) return absl::OkStatus();
+    const std::string field = rules.bad_words.empty() ? rules.structured.field : "bad_words";
+    return InvalidParam(field, absl::StrCat(field, ": this model has no tokenizer"));
+  }
+  const ConstraintModel model{model_.text.tokenizer.get(), model_.vocabulary, model_.source->info().eos_token_ids, call_format_};
+  ASSIGN_OR_RETURN(constraint_, MakeConstraint(rules, tools_, reasoning_, model, &owner_->grammars()));
   return absl::OkStatus();
 }
 
@@ -86,9 +134,20 @@ absl::Status GenerateCall::ReadCompletion(const Json& body, const RequestRules& 
   return absl::OkStatus();
 }
 
+// Keeps the last tokens of each prompt, if the request wants it so.
+void GenerateCall::TruncatePrompts(int max_model_len) {
+  const int asked = options_.truncate_prompt_tokens;
+  if (asked == 0) return;
+  const int room = std::max(1, max_model_len - std::max(1, options_.max_tokens.value_or(1)));
+  const size_t kept = static_cast<size_t>(asked > 0 ? asked : room);
+  for (PromptState& prompt : prompts_) {
+    if (prompt.ids.size() > kept) prompt.ids.erase(prompt.ids.begin(), prompt.ids.end() - static_cast<ptrdiff_t>(kept));
+  }
+}
+
 // Refuses prompts that leave no room and clips max_tokens to what is left.
 absl::Status GenerateCall::FitContext(int max_model_len) {
-  const char* field = form_ == ReplyForm::kChat ? "messages" : "prompt";
+  const std::string field(PromptField(kind_));
   size_t longest = 0;
   for (const PromptState& prompt : prompts_) {
     if (prompt.ids.empty()) return InvalidParam(field, absl::StrCat(field, ": must give at least one token"));
@@ -107,25 +166,32 @@ absl::Status GenerateCall::FitContext(int max_model_len) {
   return absl::OkStatus();
 }
 
-void GenerateCall::MakeChoices(const std::string& model) {
+std::unique_ptr<ReplyWriter> GenerateCall::MakeWriter(const std::string& model) {
+  OpenAiWriter::Head head{.id = options_.request_id.empty() ? context().request_id : options_.request_id,
+                          .model = model,
+                          .fingerprint = model_.source->info().fingerprint,
+                          .created_unix_s = static_cast<int64_t>(std::time(nullptr)),
+                          .num_choices = static_cast<int>(prompts_.size()) * options_.n,
+                          .token_ids = options_.return_token_ids,
+                          .include_usage = options_.include_usage,
+                          .continuous_usage = options_.continuous_usage_stats,
+                          .opening = opening_};
+  if (kind_ == ApiKind::kChat && options_.return_token_ids) head.prompt_token_ids = prompts_[0].ids;
+  return MakeReplyWriter(kind_, std::move(head), std::move(echo_body_));
+}
+
+void GenerateCall::MakeChoices() {
   const Tokenizer* tokenizer = model_.text.tokenizer.get();
-  const bool chat = form_ == ReplyForm::kChat;
-  const std::string& id = options_.request_id.empty() ? context().request_id : options_.request_id;
-  writer_.emplace(ReplyWriter::Head{.form = form_,
-                                    .id = absl::StrCat(chat ? "chatcmpl-" : "cmpl-", id),
-                                    .model = model,
-                                    .fingerprint = model_.source->info().fingerprint,
-                                    .created_unix_s = static_cast<int64_t>(std::time(nullptr)),
-                                    .token_ids = options_.return_token_ids});
+  text_options_.skip_special_tokens = options_.skip_special_tokens;
+  text_options_.stop = options_.stop;
+  text_options_.include_stop = options_.include_stop_str_in_output;
   choices_.resize(prompts_.size() * options_.n);
   for (size_t i = 0; i < choices_.size(); ++i) {
     Choice& choice = choices_[i];
     choice.part.index = static_cast<int>(i);
-    if (tokenizer != nullptr) {
-      choice.text = std::make_unique<TextStream>(*tokenizer, options_.skip_special_tokens, options_.stop, options_.include_stop_str_in_output);
-    }
+    if (tokenizer != nullptr) choice.text = std::make_unique<ChoiceText>(*tokenizer, text_options_);
     if (options_.sampling.logprobs >= 0) {
-      choice.logprobs.emplace(form_, tokenizer, options_.return_tokens_as_token_ids, options_.sampling.logprobs);
+      choice.logprobs.emplace(FormOf(kind_), tokenizer, options_.return_tokens_as_token_ids, options_.sampling.logprobs);
     }
   }
   for (PromptState& prompt : prompts_) {
@@ -149,7 +215,9 @@ GenerateRequest GenerateCall::RequestFor(int prompt) {
   request.min_tokens = options_.min_tokens;
   request.ignore_eos = options_.ignore_eos;
   request.stop_token_ids = options_.stop_token_ids;
+  request.constraint = constraint_;
   request.echo_logprobs = echo_ && options_.sampling.logprobs >= 0;
+  request.cache_salt = options_.cache_salt.empty() ? context().api_key_id : absl::StrCat(context().api_key_id, "/", options_.cache_salt);
   request.priority = options_.priority;
   request.arrival_ns = context().arrival_ns;
   request.deadline_ns = context().deadline_ns;
@@ -243,7 +311,7 @@ bool GenerateCall::Take(ReplySink& sink, int prompt, const TokenEvent& event) {
       reported_ = progress_;
     }
     if (!End()) return false;
-    sink.OnError(EndStatus(event));
+    SendError(sink, EndStatus(event));
     OnEnd(false);
     return false;
   }
@@ -253,17 +321,19 @@ bool GenerateCall::Take(ReplySink& sink, int prompt, const TokenEvent& event) {
   if (choice.text != nullptr && choice.text->matched_stop().has_value()) {
     FinishByStopString(prompt, event.index, choice);
   } else if (event.finish != FinishReason::kNone) {
-    if (choice.text != nullptr && !drop_output_) choice.part.text += choice.text->Finish();
     choice.part.finish = drop_output_ ? FinishReason::kLength : event.finish;
     choice.done = true;
   }
   if (choice.done) {
+    if (choice.text != nullptr && !drop_output_) choice.text->Finish(choice.part.finish == FinishReason::kLength, &choice.part);
+    const bool named = options_.output.tool_choice.kind == ToolChoice::Kind::kNamed;
+    choice.part.ends_in_calls = choice.text != nullptr && choice.text->called_tools() && !named;
     --unfinished_;
     --prompts_[prompt].unfinished;
     if (event.index == 0 && prompt == 0) progress_.finish = choice.part.finish;
   }
   const bool wanted = (choice.logprobs.has_value() || options_.return_token_ids) && static_cast<size_t>(choice.output_tokens) > tokens_before;
-  if (options_.stream && (choice.done || wanted || !choice.part.text.empty())) SendChunk(sink, choice);
+  if (options_.stream && (choice.done || wanted || choice.part.has_news())) SendPart(sink, choice);
   return true;
 }
 
@@ -274,7 +344,7 @@ void GenerateCall::Begin(int prompt, const TokenEvent& event, Choice& choice) {
   usage_.cached_tokens += std::max(0, event.cached_tokens - state.cached_tokens);
   state.cached_tokens = std::max(state.cached_tokens, event.cached_tokens);
   progress_.cached_tokens = static_cast<int>(usage_.cached_tokens);
-  if (form_ == ReplyForm::kCompletion && options_.return_token_ids) choice.part.prompt_token_ids = state.ids;
+  if (kind_ == ApiKind::kCompletion && options_.return_token_ids) choice.part.prompt_token_ids = state.ids;
   if (!echo_) return;
   choice.part.text = state.echo;
   if (!choice.logprobs.has_value()) return;
@@ -302,14 +372,18 @@ bool GenerateCall::AddToken(const TokenEvent& event, size_t i, Choice& choice) {
   ++usage_.completion_tokens;
   ++progress_.output_tokens;
   if (options_.return_token_ids) choice.part.token_ids.push_back(id);
-  if (choice.logprobs.has_value() && i < event.logprobs.size()) choice.logprobs->Add(id, &event.logprobs[i]);
+  const bool of_message = kind_ == ApiKind::kResponses && choice.text != nullptr;  // whose logprobs leave out the reasoning's
+  const bool shown = !of_message || !choice.text->in_reasoning();
+  if (shown && choice.logprobs.has_value() && i < event.logprobs.size()) choice.logprobs->Add(id, &event.logprobs[i]);
   const bool stops = event.finish == FinishReason::kStop && event.stop_token >= 0 && i + 1 == event.tokens.size();
   if (stops) {
     const auto& asked = options_.stop_token_ids;
     if (std::find(asked.begin(), asked.end(), event.stop_token) != asked.end()) choice.part.stop_reason = absl::StrCat(event.stop_token);
   }
   if (choice.text == nullptr || (stops && !options_.include_stop_str_in_output)) return true;
-  choice.part.text += choice.text->Push(id);
+  if (choice.text->in_reasoning()) ++usage_.reasoning_tokens;
+  choice.text->Push(id, &choice.part);
+  if (of_message && choice.logprobs.has_value() && choice.text->in_reasoning()) choice.logprobs->Take();
   return !choice.text->matched_stop().has_value();
 }
 
@@ -342,38 +416,21 @@ void GenerateCall::Measure(const TokenEvent& event, Choice& choice) {
   choice.last_token_ns = progress_.last_token_ns = event.emitted_ns;
 }
 
-const Usage* GenerateCall::RunningUsage() { return options_.continuous_usage_stats ? &usage_ : nullptr; }
-
-void GenerateCall::SendRoles(ReplySink& sink) {
-  opened_ = true;
-  if (form_ != ReplyForm::kChat) return;
-  const Usage opening{.prompt_tokens = usage_.prompt_tokens, .cached_tokens = usage_.cached_tokens};
-  for (size_t i = 0; i < choices_.size(); ++i) {
-    const bool show_ids = i == 0 && options_.return_token_ids;
-    chunk_.clear();
-    writer_->RoleChunk(static_cast<int>(i), options_.continuous_usage_stats ? &opening : nullptr, show_ids ? &prompts_[0].ids : nullptr, &chunk_);
-    sink.OnChunk(chunk_);
-  }
-}
-
-void GenerateCall::SendChunk(ReplySink& sink, Choice& choice) {
-  if (!opened_) SendRoles(sink);
+void GenerateCall::SendPart(ReplySink& sink, Choice& choice) {
+  const ReplyWriter::Emit emit = EmitTo(sink);
+  if (!std::exchange(opened_, true)) writer_->Begin(usage_, emit);
   if (choice.logprobs.has_value()) choice.part.logprobs = choice.logprobs->Take();
-  chunk_.clear();
-  writer_->Chunk(choice.part, RunningUsage(), &chunk_);
-  sink.OnChunk(chunk_);
+  writer_->Part(choice.part, usage_, emit);
   choice.part.text.clear();
+  choice.part.reasoning.clear();
+  choice.part.tool_calls.clear();
   choice.part.token_ids.clear();
   choice.part.prompt_token_ids.clear();
 }
 
 void GenerateCall::SendEnd(ReplySink& sink) {
   if (options_.stream) {
-    if (options_.include_usage) {
-      chunk_.clear();
-      writer_->UsageChunk(usage_, &chunk_);
-      sink.OnChunk(chunk_);
-    }
+    writer_->End(usage_, EmitTo(sink));
     return sink.OnDone();
   }
   std::vector<ChoicePart> parts;
@@ -382,8 +439,12 @@ void GenerateCall::SendEnd(ReplySink& sink) {
     if (choice.logprobs.has_value()) choice.part.logprobs = choice.logprobs->Take();
     parts.push_back(std::move(choice.part));
   }
-  const bool show_ids = form_ == ReplyForm::kChat && options_.return_token_ids;
-  sink.OnReply(writer_->Whole(parts, usage_, show_ids ? &prompts_[0].ids : nullptr));
+  sink.OnReply(writer_->Whole(parts, usage_));
+}
+
+void GenerateCall::SendError(ReplySink& sink, const absl::Status& status) {
+  if (opened_ && writer_->Fail(status, usage_, EmitTo(sink))) return sink.OnBroken(status);
+  sink.OnError(status);
 }
 
 // Whoever ended the call: what the engine still does for it is in vain.

@@ -1,4 +1,4 @@
-// A chat or completions call: one body to prompts, their token events to a reply or a stream of chunks.
+// A call that generates: one body to prompts, their token events to a reply or a stream of chunks.
 #pragma once
 
 #include <memory>
@@ -9,10 +9,11 @@
 #include <variant>
 #include <vector>
 
-#include "models/tokenizer/text_stream.h"
+#include "server/openai/api_forms.h"
+#include "server/openai/choice_text.h"
+#include "server/openai/output_constraint.h"
 #include "server/openai/pending_call.h"
 #include "server/openai/request_json.h"
-#include "server/openai/response_json.h"
 
 namespace braid {
 
@@ -20,7 +21,7 @@ namespace braid {
 // turned into text where answers arrive (Drain).
 class GenerateCall : public PendingCall {
  public:
-  GenerateCall(Serving* serving, ReplyForm form, CallContext context, std::shared_ptr<ReplySink> sink);
+  GenerateCall(Serving* serving, ApiKind kind, CallContext context, std::shared_ptr<ReplySink> sink);
   ~GenerateCall() override;
 
   void Run(const Json& body);
@@ -28,7 +29,7 @@ class GenerateCall : public PendingCall {
  private:
   struct Choice {
     ChoicePart part;                       // not yet sent
-    std::unique_ptr<TextStream> text;      // null without tokenizer
+    std::unique_ptr<ChoiceText> text;      // null without tokenizer
     std::optional<LogprobsText> logprobs;  // when asked for
     int output_tokens = 0;
     int64_t last_token_ns = 0;
@@ -44,9 +45,13 @@ class GenerateCall : public PendingCall {
 
   absl::Status Prepare(const Json& body);
   absl::Status ReadChat(const Json& body, const RequestRules& rules);
+  void ChooseFormat(const ChatRequest& request, const std::string& prompt);
   absl::Status ReadCompletion(const Json& body, const RequestRules& rules);
+  absl::Status MakeTokenConstraint();
+  void TruncatePrompts(int max_model_len);
   absl::Status FitContext(int max_model_len);
-  void MakeChoices(const std::string& model);
+  void MakeChoices();
+  std::unique_ptr<ReplyWriter> MakeWriter(const std::string& model);
   absl::Status Submit();
   GenerateRequest RequestFor(int prompt);
 
@@ -58,14 +63,13 @@ class GenerateCall : public PendingCall {
   bool AddToken(const TokenEvent& event, size_t i, Choice& choice);
   void FinishByStopString(int prompt, int index, Choice& choice);
   void Measure(const TokenEvent& event, Choice& choice);
-  void SendChunk(ReplySink& sink, Choice& choice);
-  void SendRoles(ReplySink& sink);
+  void SendPart(ReplySink& sink, Choice& choice);
   void SendEnd(ReplySink& sink);
-  const Usage* RunningUsage();
+  void SendError(ReplySink& sink, const absl::Status& status);
   void OnEnd(bool cancelled) override;
 
   Serving* const owner_;
-  const ReplyForm form_;
+  const ApiKind kind_;
   const LoadedModel& model_;
 
   // Set on the text thread before the first submission, then read where answers arrive.
@@ -73,16 +77,22 @@ class GenerateCall : public PendingCall {
   bool echo_ = false;
   bool drop_output_ = false;               // max_tokens 0: only the prompt is wanted
   int max_tokens_ = 0;
-  std::optional<ReplyWriter> writer_;
+  Json echo_body_;                         // what the answer repeats of the body
+  std::string opening_;                    // of a chat with echo: the text before the output
+  Json tools_;                             // of a chat; null: none
+  ChoiceTextOptions text_options_;
+  OutputFormat call_format_ = OutputFormat::kPlain;  // of tool calls
+  ReasoningStart reasoning_ = ReasoningStart::kNone;
+  std::shared_ptr<const ConstraintSpec> constraint_;  // shared with the engine
+  std::unique_ptr<ReplyWriter> writer_;
 
   // Where answers arrive.
   std::vector<PromptState> prompts_;
   std::vector<Choice> choices_;            // prompt number * n + index
   int unfinished_ = 0;
-  bool opened_ = false;                    // the role chunks are out
+  bool opened_ = false;                    // the stream has begun
   Usage usage_;
   FinishedRequest progress_;
-  std::string chunk_;                      // scratch
 
   // Both sides.
   std::mutex inbox_mutex_;

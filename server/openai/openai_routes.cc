@@ -1,17 +1,22 @@
 #include "server/openai/openai_routes.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/json.h"
+#include "server/anthropic/error_json.h"
 #include "server/status_mapping.h"
 
 namespace braid {
 namespace {
 
-HttpResponse ErrorResponse(const absl::Status& status) {
-  HttpResponse response{.status = HttpStatusOf(status), .body = ErrorBody(status)};
+// An API's body of an error.
+using ErrorWords = std::string (*)(const absl::Status&);
+
+HttpResponse ErrorResponse(const absl::Status& status, ErrorWords words = ErrorBody) {
+  HttpResponse response{.status = HttpStatusOf(status), .body = words(status)};
   const int seconds = RetryAfterSeconds(status);
   if (seconds > 0) response.headers.emplace_back("Retry-After", absl::StrCat(seconds));
   return response;
@@ -25,7 +30,7 @@ HttpResponse JsonResponse(absl::StatusOr<std::string> body) {
 // Brings a call's answer to its connection. Thread: the connection's.
 class HttpSink : public ReplySink {
  public:
-  explicit HttpSink(std::shared_ptr<HttpExchange> exchange) : exchange_(std::move(exchange)) {}
+  HttpSink(std::shared_ptr<HttpExchange> exchange, ErrorWords words) : exchange_(std::move(exchange)), words_(words) {}
 
   void OnReply(std::string json) override { exchange_->Send({.body = std::move(json)}); }
 
@@ -34,25 +39,40 @@ class HttpSink : public ReplySink {
     exchange_->Event(json);
   }
 
+  void OnEvent(std::string_view name, std::string_view json) override {
+    named_ = true;
+    if (!std::exchange(streaming_, true)) exchange_->BeginEvents();
+    exchange_->Event(json, name);
+  }
+
   void OnFlush() override { exchange_->Flush(); }
 
   void OnDone() override {
     if (!std::exchange(streaming_, true)) exchange_->BeginEvents();
-    exchange_->Event("[DONE]");
+    if (!named_) exchange_->Event("[DONE]");
     exchange_->EndEvents();
   }
 
   // An answer cut short never looks whole: no [DONE] behind the error.
   void OnError(const absl::Status& status) override {
-    if (!streaming_) return exchange_->Send(ErrorResponse(status));
-    exchange_->Event(ErrorBody(status));
+    if (!streaming_) return exchange_->Send(ErrorResponse(status, words_));
+    exchange_->Event(words_(status));
     exchange_->BreakEvents();
   }
 
+  void OnBroken(const absl::Status&) override { exchange_->BreakEvents(); }
+
  private:
   const std::shared_ptr<HttpExchange> exchange_;  // shared: the connection may go first
+  const ErrorWords words_;
   bool streaming_ = false;
+  bool named_ = false;                            // events with names: the last of them says that it is the last
 };
+
+ErrorWords WordsOf(ApiKind kind) {
+  if (kind == ApiKind::kMessages || kind == ApiKind::kCountTokens) return MessagesErrorBody;
+  return ErrorBody;
+}
 
 HttpHandler CallHandler(Serving* serving, ApiKind kind) {
   return [serving, kind](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
@@ -62,7 +82,7 @@ HttpHandler CallHandler(Serving* serving, ApiKind kind) {
     context.arrival_ns = serving->clock().NowNs();
     if (request.timeout_ms > 0) context.deadline_ns = context.arrival_ns + request.timeout_ms * 1'000'000;
     context.post = [exchange](std::function<void()> task) { exchange->Post(std::move(task)); };
-    auto call = serving->Start(kind, std::move(request.body), std::move(context), std::make_shared<HttpSink>(exchange));
+    auto call = serving->Start(kind, std::move(request.body), std::move(context), std::make_shared<HttpSink>(exchange, WordsOf(kind)));
     exchange->OnGone([call] { call->Cancel(); });
   };
 }
@@ -106,6 +126,17 @@ void AddState(RouteTable& routes, const Serving* serving, const RoutesConfig& co
        }));
 }
 
+// Responses are not kept: fetching, cancelling or deleting one finds nothing.
+void AddStored(RouteTable& routes) {
+  for (const char* method : {"GET", "POST", "DELETE"}) {
+    routes.Add({.method = method, .path = "/v1/responses/", .name = "responses", .takes_json = false,
+                .handler = [](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
+                  const std::string id = request.rest.substr(0, std::min<size_t>(request.rest.find('/'), 200));
+                  exchange->Send(ErrorResponse(absl::NotFoundError(absl::StrCat("there is no response ", WriteJson(id), ": responses are not stored here"))));
+                }});
+  }
+}
+
 // Endpoints of other kinds of models: an answer in words, not a 404.
 void AddRefusals(RouteTable& routes) {
   for (const char* path : {"/v1/embeddings", "/v1/score", "/v1/rerank"}) {
@@ -123,11 +154,25 @@ RouteTable MakeRoutes(Serving* serving, RoutesConfig config) {
   const auto post = [&](const char* path, const char* name, ApiKind kind) {
     routes.Add({.method = "POST", .path = path, .name = name, .handler = CallHandler(serving, kind)});
   };
+  const auto post_messages = [&](const char* path, const char* name, ApiKind kind) {
+    routes.Add({.method = "POST", .path = path, .name = name, .handler = CallHandler(serving, kind),
+                .error_body = [](int status, std::string_view message) { return MessagesErrorBody(status, message); }});
+  };
   post("/v1/chat/completions", "chat_completions", ApiKind::kChat);
   post("/v1/completions", "completions", ApiKind::kCompletion);
+  post("/v1/responses", "responses", ApiKind::kResponses);
+  // Anthropic's clients append /v1/messages to a base URL that may end in /v1 already.
+  for (const char* path : {"/v1/messages", "/v1/v1/messages"}) post_messages(path, "messages", ApiKind::kMessages);
+  for (const char* path : {"/v1/messages/count_tokens", "/v1/v1/messages/count_tokens"}) {
+    post_messages(path, "count_tokens", ApiKind::kCountTokens);
+  }
   for (const char* path : {"/tokenize", "/v1/tokenize"}) post(path, "tokenize", ApiKind::kTokenize);
   for (const char* path : {"/detokenize", "/v1/detokenize"}) post(path, "detokenize", ApiKind::kDetokenize);
   for (const char* path : {"/apply-template", "/v1/apply-template"}) post(path, "apply_template", ApiKind::kApplyTemplate);
+  if (serving->config().debug_endpoints) {
+    post("/grammar/check", "grammar_check", ApiKind::kCheckGrammar);
+    post("/parse-output", "parse_output", ApiKind::kParseOutput);
+  }
   routes.Add({.method = "GET", .path = "/v1/models", .name = "models", .handler = Fixed([serving] {
                 return JsonResponse(serving->ModelList());
               })});
@@ -135,6 +180,7 @@ RouteTable MakeRoutes(Serving* serving, RoutesConfig config) {
               .handler = [serving](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
                 exchange->Send(JsonResponse(serving->ModelCard(request.rest)));
               }});
+  AddStored(routes);
   AddRefusals(routes);
   return routes;
 }

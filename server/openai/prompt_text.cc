@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "kernels/base/errors.h"
+#include "server/openai/tool_prompt.h"
 #include "server/status_mapping.h"
 
 namespace braid {
@@ -40,8 +41,10 @@ absl::StatusOr<std::string> RenderPrompt(const TextModel& text, const TemplateIn
   }
   auto messages = NormalizeMessages(input.messages, *text.chat_template);
   if (!messages.ok()) return WithDetails(messages.status(), "messages");
+  const bool knows_tools = text.chat_template->Mentions("tools");
+  if (!input.tools.is_null() && !knows_tools) *messages = TellTools(*messages, input.tools);
   ChatTemplate::Input given{.messages = &*messages,
-                            .tools = input.tools.is_null() ? nullptr : &input.tools,
+                            .tools = input.tools.is_null() || !knows_tools ? nullptr : &input.tools,
                             .documents = input.documents.is_null() ? nullptr : &input.documents,
                             .add_generation_prompt = input.add_generation_prompt,
                             .kwargs = &input.kwargs,
@@ -52,12 +55,14 @@ absl::StatusOr<std::string> RenderPrompt(const TextModel& text, const TemplateIn
   return CutBehindLastMessage(*std::move(prompt), *messages);
 }
 
-absl::StatusOr<std::vector<int32_t>> EncodeChat(const TextModel& text, const TemplateInput& input) {
+absl::StatusOr<EncodedChat> EncodeChat(const TextModel& text, const TemplateInput& input) {
   if (text.tokenizer == nullptr) {
     return InvalidParam("messages", "messages: this model has no tokenizer; use /v1/completions with token ids");
   }
-  ASSIGN_OR_RETURN(const std::string prompt, RenderPrompt(text, input));
-  return text.tokenizer->Encode(prompt, {.add_special_tokens = input.add_special_tokens, .parse_special_tokens = true});
+  EncodedChat chat;
+  ASSIGN_OR_RETURN(chat.text, RenderPrompt(text, input));
+  chat.ids = text.tokenizer->Encode(chat.text, {.add_special_tokens = input.add_special_tokens, .parse_special_tokens = true});
+  return chat;
 }
 
 absl::StatusOr<std::vector<int32_t>> EncodePrompt(const TextModel& text, const Prompt& prompt, bool add_special_tokens) {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
 #include "server/openai/chat_messages.h"
+#include "server/openai/output_rules_json.h"
 #include "server/openai/request_fields.h"
 #include "server/status_mapping.h"
 
@@ -25,20 +26,12 @@ uint64_t FreshSeed() {
 
 // Fields that this version does not serve: an answer that ignores them would be wrong.
 void RefuseUnserved(RequestFields& fields) {
-  for (const char* field : {"structured_outputs", "prompt_logprobs", "thinking_token_budget", "truncate_prompt_tokens",
-                            "kv_transfer_params", "chat_template", "suffix", "guided_json", "guided_regex",
-                            "guided_choice", "guided_grammar"}) {
+  for (const char* field : {"prompt_logprobs", "kv_transfer_params", "chat_template", "suffix"}) {
     if (fields.Has(field)) fields.Fail(field, "is not supported by this server");
   }
-  if (const Json* words = fields.Array("bad_words", 128); words != nullptr && !words->empty()) {
-    fields.Fail("bad_words", "is not supported by this server");
+  for (const char* field : {"guided_json", "guided_regex", "guided_choice", "guided_grammar"}) {
+    if (fields.Has(field)) fields.Fail(field, "is not supported any more; use structured_outputs");
   }
-  if (!fields.Bool("include_reasoning", true)) fields.Fail("include_reasoning", "false is not supported by this server");
-  const Json* format = fields.Object("response_format");
-  if (format == nullptr) return;
-  const auto type = format->find("type");
-  if (type == format->end() || !type->is_string()) return fields.Fail("response_format", "must hold a type");
-  if (*type != "text") fields.Fail("response_format", absl::StrCat("type ", Shown(*type), " is not supported by this server; use \"text\""));
 }
 
 void ReadBias(RequestFields& fields, const RequestRules& rules, SamplingParams* sampling) {
@@ -113,13 +106,14 @@ void ReadStream(RequestFields& fields, GenerationOptions* options) {
   if (!inner.status().ok()) fields.Fail("stream_options", std::string(inner.status().message()));
 }
 
-// Salts keep prefixes of tenants apart; here they are only checked.
-void CheckSalt(RequestFields& fields) {
+// Salts keep prefixes of tenants apart.
+std::string ReadSalt(RequestFields& fields) {
   const auto salt = fields.String("cache_salt");
-  if (!salt.has_value()) return;
+  if (!salt.has_value()) return "";
   if (salt->empty() || salt->size() > 128 || salt->find_first_of(std::string_view("@/\\\0", 4)) != std::string::npos) {
     fields.Fail("cache_salt", "must be of 1 to 128 characters, none of them @ / \\ or NUL");
   }
+  return *salt;
 }
 
 std::string ReadRequestId(RequestFields& fields) {
@@ -131,6 +125,7 @@ std::string ReadRequestId(RequestFields& fields) {
 
 void ReadOptions(RequestFields& fields, const RequestRules& rules, GenerationOptions* options) {
   RefuseUnserved(fields);
+  ReadOutputRules(fields, &options->output);
   options->model = fields.String("model").value_or("");
   ReadSampling(fields, rules, &options->sampling);
   options->n = static_cast<int>(fields.Int("n", 1, rules.limits.max_n).value_or(1));
@@ -146,7 +141,10 @@ void ReadOptions(RequestFields& fields, const RequestRules& rules, GenerationOpt
   options->return_tokens_as_token_ids = fields.Bool("return_tokens_as_token_ids", false);
   options->priority = static_cast<int>(fields.Int("priority", -kMaxInt, kMaxInt).value_or(0));
   options->request_id = ReadRequestId(fields);
-  CheckSalt(fields);
+  const auto truncate = fields.Int("truncate_prompt_tokens", -1, kMaxInt);
+  if (truncate == 0) fields.Fail("truncate_prompt_tokens", "must be -1 (to the context) or at least 1, not 0");
+  if (truncate.has_value()) options->truncate_prompt_tokens = static_cast<int>(*truncate);
+  options->cache_salt = ReadSalt(fields);
   fields.String("user");
 }
 
@@ -161,20 +159,6 @@ void ReadChatLogprobs(RequestFields& fields, const RequestRules& rules, Sampling
   const int top = static_cast<int>(fields.Int("top_logprobs", 0, rules.limits.max_top_logprobs).value_or(0));
   if (top > 0 && !wanted) fields.Fail("top_logprobs", "needs logprobs: true");
   sampling->logprobs = wanted ? top : -1;
-}
-
-void ReadToolChoice(RequestFields& fields, TemplateInput* input) {
-  const Json* choice = fields.Find("tool_choice");
-  if (choice == nullptr) return;
-  const std::string word = choice->is_string() ? choice->get<std::string>() : "";
-  if (word == "none") {
-    input->tools = nullptr;
-  } else if (word == "auto" || word == "required" || choice->is_object()) {
-    if (input->tools.is_null()) return fields.Fail("tool_choice", "needs tools");
-    if (word != "auto") fields.Fail("tool_choice", "forced tool calls are not supported by this server; use \"auto\" or \"none\"");
-  } else {
-    fields.Fail("tool_choice", absl::StrCat("must be \"none\", \"auto\", \"required\" or an object, not ", Shown(*choice)));
-  }
 }
 
 void ReadEffort(RequestFields& fields, Json* kwargs) {
@@ -201,8 +185,6 @@ void ReadTemplateInput(RequestFields& fields, const RequestRules& rules, Templat
     }
     input->tools = *tools;
   }
-  ReadToolChoice(fields, input);
-  fields.Bool("parallel_tool_calls", true);
   if (const Json* documents = fields.Array("documents", 1024)) input->documents = *documents;
   if (const Json* kwargs = fields.Object("chat_template_kwargs")) input->kwargs = *kwargs;
   ReadEffort(fields, &input->kwargs);
@@ -213,6 +195,15 @@ void ReadTemplateInput(RequestFields& fields, const RequestRules& rules, Templat
   const Json* asked = fields.Find("add_generation_prompt");
   if (asked != nullptr && input->add_generation_prompt) fields.Fail("continue_final_message", "cannot be true together with add_generation_prompt");
   input->add_generation_prompt = false;
+}
+
+void ReadTools(RequestFields& fields, ChatRequest* request) {
+  OutputRules& output = request->options.output;
+  ReadToolChoice(fields, request->input.tools, &output);
+  if (output.tool_choice.kind == ToolChoice::Kind::kNone) request->input.tools = nullptr;
+  if (output.tool_choice.forced() && output.structured.kind != StructuredOutput::Kind::kNone) {
+    fields.Fail("tool_choice", absl::StrCat("cannot force a call when ", output.structured.field, " says what the answer must be"));
+  }
 }
 
 void RefuseAudio(RequestFields& fields) {
@@ -259,9 +250,10 @@ absl::StatusOr<ChatRequest> ReadChatRequest(const Json& body, const RequestRules
   ChatRequest request;
   ReadTemplateInput(fields, rules, &request.input);
   ReadOptions(fields, rules, &request.options);
+  ReadTools(fields, &request);
   ReadChatLogprobs(fields, rules, &request.options.sampling);
   RefuseAudio(fields);
-  if (fields.Bool("echo", false)) fields.Fail("echo", "is not supported for chat by this server");
+  request.echo = fields.Bool("echo", false);
   const auto old_name = fields.Int("max_tokens", 1, kMaxInt);
   const auto new_name = fields.Int("max_completion_tokens", 1, kMaxInt);
   const auto max_tokens = new_name.has_value() ? new_name : old_name;
@@ -317,6 +309,7 @@ absl::StatusOr<DetokenizeRequest> ReadDetokenizeRequest(const Json& body, const 
   if (!fields.Has("tokens")) fields.Fail("tokens", "is missing");
   request.tokens = fields.TokenIds("tokens", std::numeric_limits<size_t>::max(), rules.vocab_size);
   request.skip_special_tokens = fields.Bool("skip_special_tokens", false);
+  request.stream = fields.Bool("stream", false);
   RETURN_IF_ERROR(fields.status());
   return request;
 }

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "engine/sampling/sampling_params.h"
 #include "kernels/base/json.h"
+#include "server/openai/output_rules.h"
 #include "server/serving.h"
 
 namespace braid {
@@ -32,7 +33,10 @@ struct GenerationOptions {
   bool return_token_ids = false;
   bool return_tokens_as_token_ids = false;
   int priority = 0;
+  int truncate_prompt_tokens = 0;     // keep so many of the prompt's last; -1: what the context holds; 0: keep all
+  std::string cache_salt;             // empty: absent
   std::string request_id;             // empty: absent
+  OutputRules output;
 };
 
 // What the chat template is given, for chat, tokenize and apply-template.
@@ -49,6 +53,7 @@ struct TemplateInput {
 struct ChatRequest {
   GenerationOptions options;
   TemplateInput input;
+  bool echo = false;                  // the answer begins with the last message, when it is the assistant's
 };
 
 using Prompt = std::variant<std::string, std::vector<int32_t>>;
@@ -72,6 +77,7 @@ struct DetokenizeRequest {
   std::string model;
   std::vector<int32_t> tokens;
   bool skip_special_tokens = false;
+  bool stream = false;                // also what the streaming detokenizer gives for each token
 };
 
 struct ApplyTemplateRequest {

@@ -76,12 +76,20 @@ TEST(RequestJson, ChatErrorsNameTheField) {
       {R"(,"max_tokens":0)", "max_tokens"}, {R"(,"max_tokens":99999999999)", "max_tokens"}, {R"(,"max_tokens":4,"min_tokens":5)", "min_tokens"},
       {R"(,"allowed_token_ids":[])", "allowed_token_ids"}, {R"(,"stream":1)", "stream"}, {R"(,"stream_options":{})", "stream_options"},
       {R"(,"stream":true,"stream_options":{"include_usage":1})", "stream_options"}, {R"(,"model":1)", "model"},
-      {R"(,"response_format":{"type":"json_object"})", "response_format"}, {R"(,"response_format":{})", "response_format"},
-      {R"(,"structured_outputs":{"regex":"a"})", "structured_outputs"}, {R"(,"prompt_logprobs":1)", "prompt_logprobs"},
-      {R"(,"bad_words":["a"])", "bad_words"}, {R"(,"thinking_token_budget":1)", "thinking_token_budget"}, {R"(,"echo":true)", "echo"},
+      {R"(,"response_format":{"type":"grammar"})", "response_format"}, {R"(,"response_format":{})", "response_format"},
+      {R"(,"response_format":{"type":"json_schema"})", "response_format"}, {R"(,"response_format":{"type":"json_schema","json_schema":{"name":"x"}})", "response_format"},
+      {R"(,"structured_outputs":{})", "structured_outputs"}, {R"(,"structured_outputs":{"regex":1})", "structured_outputs"},
+      {R"(,"structured_outputs":{"regex":"a","choice":["b"]})", "structured_outputs"}, {R"(,"structured_outputs":{"choice":[]})", "structured_outputs"},
+      {R"(,"structured_outputs":{"json":"{"})", "structured_outputs"}, {R"(,"structured_outputs":{"structural_tag":"x"})", "structured_outputs"},
+      {R"(,"structured_outputs":{"regex":"a"},"response_format":{"type":"json_object"})", "structured_outputs"},
+      {R"(,"guided_regex":"a")", "guided_regex"}, {R"(,"prompt_logprobs":1)", "prompt_logprobs"}, {R"(,"bad_words":[""])", "bad_words"},
+      {R"(,"thinking_token_budget":-2)", "thinking_token_budget"}, {R"(,"thinking_grace_tokens":3)", "thinking_grace_tokens"},
+      {R"(,"truncate_prompt_tokens":0)", "truncate_prompt_tokens"}, {R"(,"echo":1)", "echo"},
       {R"(,"suffix":"a")", "suffix"}, {R"(,"chat_template":"x")", "chat_template"}, {R"(,"tools":[])", "tools"},
       {R"(,"tools":[{"type":"x"}])", "tools"}, {R"(,"tool_choice":"auto")", "tool_choice"}, {R"(,"tool_choice":"maybe")", "tool_choice"},
-      {R"(,"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required")", "tool_choice"},
+      {R"(,"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"g"}})", "tool_choice"},
+      {R"(,"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function"})", "tool_choice"},
+      {R"(,"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required","response_format":{"type":"json_object"})", "tool_choice"},
       {R"(,"reasoning_effort":"huge")", "reasoning_effort"}, {R"(,"chat_template_kwargs":[])", "chat_template_kwargs"},
       {R"(,"add_generation_prompt":true,"continue_final_message":true)", "continue_final_message"},
       {R"(,"modalities":["audio"])", "modalities"}, {R"(,"cache_salt":"a/b")", "cache_salt"}, {R"(,"priority":0.5)", "priority"},
@@ -93,6 +101,36 @@ TEST(RequestJson, ChatErrorsNameTheField) {
     EXPECT_EQ(ParamOf(request.status()), bad.param) << request.status();
     EXPECT_TRUE(absl::StrContains(request.status().message(), bad.param)) << request.status();
   }
+}
+
+TEST(RequestJson, ReadsTheFormOfTheAnswer) {
+  using Kind = StructuredOutput::Kind;
+  const auto kind = [](const std::string& fields) {
+    const auto request = Chat(fields);
+    EXPECT_TRUE(request.ok()) << request.status();
+    return request.ok() ? request->options.output.structured.kind : Kind::kNone;
+  };
+  EXPECT_EQ(kind(R"(,"response_format":{"type":"text"})"), Kind::kNone);
+  EXPECT_EQ(kind(R"(,"response_format":{"type":"json_object"})"), Kind::kJsonObject);
+  EXPECT_EQ(kind(R"(,"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{}}})"), Kind::kJsonSchema);
+  EXPECT_EQ(kind(R"(,"structured_outputs":{"json":"{}"})"), Kind::kJsonSchema);
+  EXPECT_EQ(kind(R"(,"structured_outputs":{"regex":"a+","json":null})"), Kind::kRegex);
+  EXPECT_EQ(kind(R"(,"structured_outputs":{"grammar":"root ::= \"a\""})"), Kind::kEbnf);
+  EXPECT_EQ(kind(R"(,"structured_outputs":{"choice":["a","b"]})"), Kind::kChoice);
+  EXPECT_EQ(kind(R"(,"structured_outputs":{"json_object":true})"), Kind::kJsonObject);
+}
+
+TEST(RequestJson, ReadsToolChoice) {
+  using Kind = ToolChoice::Kind;
+  const std::string tools = R"(,"tools":[{"type":"function","function":{"name":"f"}}])";
+  const auto choice = [](const std::string& fields) { return Chat(fields)->options.output.tool_choice; };
+  EXPECT_EQ(choice("").kind, Kind::kNone);
+  EXPECT_EQ(choice(tools).kind, Kind::kAuto);
+  EXPECT_EQ(choice(tools + R"(,"tool_choice":"required")").kind, Kind::kRequired);
+  EXPECT_EQ(choice(tools + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})").name, "f");
+  EXPECT_EQ(choice(tools + R"(,"tool_choice":"none")").kind, Kind::kNone);
+  EXPECT_TRUE(Chat(tools + R"(,"tool_choice":"none")")->input.tools.is_null());
+  EXPECT_FALSE(Chat(tools + R"(,"parallel_tool_calls":false)")->options.output.parallel_tool_calls);
 }
 
 TEST(RequestJson, ChecksMessages) {

@@ -26,7 +26,53 @@ void AppendUsage(const Usage& usage, std::string* out) {
   AppendJsonInt(usage.prompt_tokens + usage.completion_tokens, out);
   out->append(",\"prompt_tokens_details\":{\"cached_tokens\":");
   AppendJsonInt(usage.cached_tokens, out);
+  out->append("},\"completion_tokens_details\":{\"reasoning_tokens\":");
+  AppendJsonInt(usage.reasoning_tokens, out);
   out->append("}}");
+}
+
+// One call of a message, or a piece of one in a delta: id, type and name come with the first piece only.
+void AppendCall(const ToolCallPart& call, bool chunk, std::string* out) {
+  out->push_back('{');
+  if (chunk) {
+    out->append("\"index\":");
+    AppendJsonInt(call.index, out);
+    out->push_back(',');
+  }
+  if (!call.id.empty()) {
+    out->append("\"id\":");
+    AppendJsonString(call.id, out);
+    out->append(",\"type\":\"function\",");
+  }
+  out->append("\"function\":{");
+  if (!call.id.empty()) {
+    out->append("\"name\":");
+    AppendJsonString(call.name, out);
+    out->push_back(',');
+  }
+  out->append("\"arguments\":");
+  AppendJsonString(call.arguments, out);
+  out->append("}}");
+}
+
+// ,"tool_calls":[...]; nothing when there are none.
+void AppendCalls(const std::vector<ToolCallPart>& calls, bool chunk, std::string* out) {
+  if (calls.empty()) return;
+  out->append(",\"tool_calls\":[");
+  for (const ToolCallPart& call : calls) {
+    if (&call != &calls.front()) out->push_back(',');
+    AppendCall(call, chunk, out);
+  }
+  out->push_back(']');
+}
+
+// Both names that clients know.
+void AppendReasoning(const std::string& reasoning, std::string* out) {
+  if (reasoning.empty()) return;
+  for (const char* name : {",\"reasoning\":", ",\"reasoning_content\":"}) {
+    out->append(name);
+    AppendJsonString(reasoning, out);
+  }
 }
 
 void AppendBytes(std::string_view bytes, std::string* out) {
@@ -46,7 +92,7 @@ void Separate(std::string* list) {
   if (!list->empty()) list->push_back(',');
 }
 
-std::string Prefix(const ReplyWriter::Head& head, std::string_view object) {
+std::string Prefix(const OpenAiWriter::Head& head, std::string_view object) {
   std::string out = "{\"id\":";
   AppendJsonString(head.id, &out);
   out.append(",\"object\":\"").append(object).append("\",\"created\":");
@@ -60,10 +106,10 @@ std::string Prefix(const ReplyWriter::Head& head, std::string_view object) {
 
 }  // namespace
 
-std::string_view FinishReasonJson(FinishReason reason) {
-  switch (reason) {
+std::string_view FinishReasonJson(const ChoicePart& part) {
+  switch (part.finish) {
     case FinishReason::kNone: return "null";
-    case FinishReason::kStop: return "\"stop\"";
+    case FinishReason::kStop: return part.ends_in_calls ? "\"tool_calls\"" : "\"stop\"";
     case FinishReason::kLength: return "\"length\"";
     case FinishReason::kAbort:
     case FinishReason::kError: return "\"abort\"";
@@ -145,6 +191,8 @@ std::string LogprobsText::Take() {
   std::string out;
   if (form_ == ReplyForm::kChat) {
     out.append("{\"content\":[").append(content_).append("],\"refusal\":null}");
+  } else if (form_ == ReplyForm::kEntries) {
+    out = content_;
   } else {
     out.append("{\"tokens\":[").append(content_).append("],\"token_logprobs\":[").append(values_);
     out.append("],\"top_logprobs\":[").append(tops_).append("],\"text_offset\":[").append(offsets_).append("]}");
@@ -153,39 +201,56 @@ std::string LogprobsText::Take() {
   return out;
 }
 
-ReplyWriter::ReplyWriter(const Head& head) : form_(head.form), token_ids_(head.token_ids) {
-  const bool chat = form_ == ReplyForm::kChat;
-  whole_prefix_ = Prefix(head, chat ? "chat.completion" : "text_completion");
-  chunk_prefix_ = Prefix(head, chat ? "chat.completion.chunk" : "text_completion");
-}
+OpenAiWriter::OpenAiWriter(Head head)
+    : head_(std::move(head)),
+      whole_prefix_(Prefix(head_, head_.form == ReplyForm::kChat ? "chat.completion" : "text_completion")),
+      chunk_prefix_(Prefix(head_, head_.form == ReplyForm::kChat ? "chat.completion.chunk" : "text_completion")) {}
 
-void ReplyWriter::AppendChoice(const ChoicePart& part, bool chunk, std::string* out) const {
-  out->append("{\"index\":");
-  AppendJsonInt(part.index, out);
-  if (form_ == ReplyForm::kCompletion) {
-    out->append(",\"text\":");
-    AppendJsonString(part.text, out);
-  } else if (!chunk) {
-    out->append(",\"message\":{\"role\":\"assistant\",\"content\":");
-    AppendJsonString(part.text, out);
-    out->append(",\"refusal\":null}");
-  } else if (part.text.empty() && part.finish != FinishReason::kNone) {
-    out->append(",\"delta\":{}");
+void OpenAiWriter::AppendMessage(const ChoicePart& part, std::string* out) const {
+  out->append(",\"message\":{\"role\":\"assistant\",\"content\":");
+  if (part.text.empty() && !part.tool_calls.empty()) {
+    out->append("null");
   } else {
-    out->append(",\"delta\":{\"content\":");
-    AppendJsonString(part.text, out);
-    out->push_back('}');
+    AppendJsonString(head_.opening.empty() ? part.text : head_.opening + part.text, out);
   }
-  out->append(",\"logprobs\":").append(part.logprobs.empty() ? "null" : part.logprobs);
-  out->append(",\"finish_reason\":").append(FinishReasonJson(part.finish));
-  if (part.finish != FinishReason::kNone) out->append(",\"stop_reason\":").append(part.stop_reason);
-  if (token_ids_) AppendIds("token_ids", part.token_ids, out);
-  if (token_ids_ && !part.prompt_token_ids.empty()) AppendIds("prompt_token_ids", part.prompt_token_ids, out);
+  out->append(",\"refusal\":null");
+  AppendReasoning(part.reasoning, out);
+  AppendCalls(part.tool_calls, false, out);
   out->push_back('}');
 }
 
-std::string ReplyWriter::Whole(std::span<const ChoicePart> choices, const Usage& usage,
-                               const std::vector<int32_t>* prompt_token_ids) const {
+void OpenAiWriter::AppendDelta(const ChoicePart& part, std::string* out) const {
+  std::string members;
+  AppendReasoning(part.reasoning, &members);
+  const bool silent = part.reasoning.empty() && part.tool_calls.empty() && part.finish == FinishReason::kNone;
+  if (!part.text.empty() || silent) {
+    members.append(",\"content\":");
+    AppendJsonString(part.text, &members);
+  }
+  AppendCalls(part.tool_calls, true, &members);
+  out->append(",\"delta\":{").append(members, members.empty() ? 0 : 1).push_back('}');
+}
+
+void OpenAiWriter::AppendChoice(const ChoicePart& part, bool chunk, std::string* out) const {
+  out->append("{\"index\":");
+  AppendJsonInt(part.index, out);
+  if (head_.form == ReplyForm::kCompletion) {
+    out->append(",\"text\":");
+    AppendJsonString(part.text, out);
+  } else if (chunk) {
+    AppendDelta(part, out);
+  } else {
+    AppendMessage(part, out);
+  }
+  out->append(",\"logprobs\":").append(part.logprobs.empty() ? "null" : part.logprobs);
+  out->append(",\"finish_reason\":").append(FinishReasonJson(part));
+  if (part.finish != FinishReason::kNone) out->append(",\"stop_reason\":").append(part.stop_reason);
+  if (head_.token_ids) AppendIds("token_ids", part.token_ids, out);
+  if (head_.token_ids && !part.prompt_token_ids.empty()) AppendIds("prompt_token_ids", part.prompt_token_ids, out);
+  out->push_back('}');
+}
+
+std::string OpenAiWriter::Whole(std::span<const ChoicePart> choices, const Usage& usage) {
   std::string out = whole_prefix_;
   out.append(",\"choices\":[");
   for (size_t i = 0; i < choices.size(); ++i) {
@@ -194,33 +259,48 @@ std::string ReplyWriter::Whole(std::span<const ChoicePart> choices, const Usage&
   }
   out.push_back(']');
   AppendUsage(usage, &out);
-  if (form_ == ReplyForm::kChat) out.append(",\"service_tier\":null");
-  if (prompt_token_ids != nullptr) AppendIds("prompt_token_ids", *prompt_token_ids, &out);
+  if (head_.form == ReplyForm::kChat) out.append(",\"service_tier\":null");
+  if (!head_.prompt_token_ids.empty()) AppendIds("prompt_token_ids", head_.prompt_token_ids, &out);
   out.push_back('}');
   return out;
 }
 
-void ReplyWriter::RoleChunk(int index, const Usage* usage, const std::vector<int32_t>* prompt_token_ids, std::string* out) const {
+// The chunk that opens a chat choice.
+void OpenAiWriter::AppendRoleChunk(int index, const Usage& usage, std::string* out) const {
   out->append(chunk_prefix_).append(",\"choices\":[{\"index\":");
   AppendJsonInt(index, out);
-  out->append(",\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]");
-  if (usage != nullptr) AppendUsage(*usage, out);
-  if (prompt_token_ids != nullptr) AppendIds("prompt_token_ids", *prompt_token_ids, out);
+  out->append(",\"delta\":{\"role\":\"assistant\",\"content\":");
+  AppendJsonString(head_.opening, out);
+  out->append("},\"logprobs\":null,\"finish_reason\":null}]");
+  if (head_.continuous_usage) AppendUsage({.prompt_tokens = usage.prompt_tokens, .cached_tokens = usage.cached_tokens}, out);
+  if (index == 0 && !head_.prompt_token_ids.empty()) AppendIds("prompt_token_ids", head_.prompt_token_ids, out);
   out->push_back('}');
 }
 
-void ReplyWriter::Chunk(const ChoicePart& part, const Usage* usage, std::string* out) const {
-  out->append(chunk_prefix_).append(",\"choices\":[");
-  AppendChoice(part, true, out);
-  out->push_back(']');
-  if (usage != nullptr) AppendUsage(*usage, out);
-  out->push_back('}');
+void OpenAiWriter::Begin(const Usage& usage, const Emit& emit) {
+  if (head_.form != ReplyForm::kChat) return;
+  for (int index = 0; index < head_.num_choices; ++index) {
+    chunk_.clear();
+    AppendRoleChunk(index, usage, &chunk_);
+    emit({}, chunk_);
+  }
 }
 
-void ReplyWriter::UsageChunk(const Usage& usage, std::string* out) const {
-  out->append(chunk_prefix_).append(",\"choices\":[]");
-  AppendUsage(usage, out);
-  out->push_back('}');
+void OpenAiWriter::Part(const ChoicePart& part, const Usage& usage, const Emit& emit) {
+  chunk_.assign(chunk_prefix_).append(",\"choices\":[");
+  AppendChoice(part, true, &chunk_);
+  chunk_.push_back(']');
+  if (head_.continuous_usage) AppendUsage(usage, &chunk_);
+  chunk_.push_back('}');
+  emit({}, chunk_);
+}
+
+void OpenAiWriter::End(const Usage& usage, const Emit& emit) {
+  if (!head_.include_usage) return;
+  chunk_.assign(chunk_prefix_).append(",\"choices\":[]");
+  AppendUsage(usage, &chunk_);
+  chunk_.push_back('}');
+  emit({}, chunk_);
 }
 
 }  // namespace braid

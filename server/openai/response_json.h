@@ -1,4 +1,4 @@
-// Tokens and text of the choices to whole and chunked replies: usage, logprobs, finish reasons.
+// Chat and completion replies, whole and in chunks: usage, logprobs, finish reasons.
 #pragma once
 
 #include <cstdint>
@@ -10,25 +10,12 @@
 
 #include "engine/token_event.h"
 #include "models/tokenizer/tokenizer.h"
+#include "server/openai/reply_writer.h"
 
 namespace braid {
 
-enum class ReplyForm { kChat, kCompletion };
-
-struct Usage {
-  int64_t prompt_tokens = 0, completion_tokens = 0, cached_tokens = 0;
-};
-
-// What one choice has to say: all of it in a whole reply, the news in a chunk.
-struct ChoicePart {
-  int index = 0;
-  std::string text;
-  std::vector<int32_t> token_ids;
-  std::vector<int32_t> prompt_token_ids;  // completions only
-  std::string logprobs;                   // as LogprobsText gives it; empty: none asked for
-  FinishReason finish = FinishReason::kNone;
-  std::string stop_reason = "null";       // JSON: a stop string, a stop id or null
-};
+// How tokens' logprobs are listed, and in OpenAI's first two APIs all the rest: kEntries is a list's inside by itself.
+enum class ReplyForm { kChat, kCompletion, kEntries };
 
 // The logprobs of one choice's tokens. Thread: one at a time.
 class LogprobsText {
@@ -58,34 +45,39 @@ class LogprobsText {
   int64_t offset_ = 0;                     // characters
 };
 
-// Writes replies of one call. Immutable. Thread: any.
-class ReplyWriter {
+// The answer of a chat or completions call.
+class OpenAiWriter : public ReplyWriter {
  public:
   struct Head {
     ReplyForm form = ReplyForm::kChat;
     std::string id, model, fingerprint;
     int64_t created_unix_s = 0;
-    bool token_ids = false;  // show them
+    int num_choices = 1;
+    bool token_ids = false;                 // show them ...
+    std::vector<int32_t> prompt_token_ids;  // ... and these, of a chat's prompt
+    bool include_usage = false;             // a stream: in a last chunk
+    bool continuous_usage = false;          // a stream: in every chunk
+    std::string opening;                    // a chat's text before the output
   };
-  explicit ReplyWriter(const Head& head);
+  explicit OpenAiWriter(Head head);
 
-  // `prompt_token_ids`: of a chat's prompt, when they are to be shown.
-  std::string Whole(std::span<const ChoicePart> choices, const Usage& usage, const std::vector<int32_t>* prompt_token_ids) const;
-
-  // The chunk that opens a chat choice.
-  void RoleChunk(int index, const Usage* usage, const std::vector<int32_t>* prompt_token_ids, std::string* out) const;
-  void Chunk(const ChoicePart& part, const Usage* usage, std::string* out) const;
-  void UsageChunk(const Usage& usage, std::string* out) const;
+  std::string Whole(std::span<const ChoicePart> choices, const Usage& usage) override;
+  void Begin(const Usage& usage, const Emit& emit) override;
+  void Part(const ChoicePart& part, const Usage& usage, const Emit& emit) override;
+  void End(const Usage& usage, const Emit& emit) override;
 
  private:
   void AppendChoice(const ChoicePart& part, bool chunk, std::string* out) const;
+  void AppendMessage(const ChoicePart& part, std::string* out) const;
+  void AppendDelta(const ChoicePart& part, std::string* out) const;
+  void AppendRoleChunk(int index, const Usage& usage, std::string* out) const;
 
-  const ReplyForm form_;
-  const bool token_ids_;
-  std::string whole_prefix_, chunk_prefix_;  // up to the list of choices
+  const Head head_;
+  const std::string whole_prefix_, chunk_prefix_;  // up to the list of choices
+  std::string chunk_;                              // scratch
 };
 
-// "stop", "length", ... in quotes; null for a sequence that goes on.
-std::string_view FinishReasonJson(FinishReason reason);
+// "stop", "length", "tool_calls", ... in quotes; null for a sequence that goes on.
+std::string_view FinishReasonJson(const ChoicePart& part);
 
 }  // namespace braid

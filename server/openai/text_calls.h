@@ -1,4 +1,4 @@
-// Calls that need the text side only: tokenize, detokenize, apply-template.
+// Calls that need the text side only: tokenize, detokenize, apply-template, count_tokens.
 #pragma once
 
 #include <string>
@@ -12,5 +12,6 @@ namespace braid {
 absl::StatusOr<std::string> Tokenize(const Serving& serving, const Json& body);
 absl::StatusOr<std::string> Detokenize(const Serving& serving, const Json& body);
 absl::StatusOr<std::string> ApplyTemplate(const Serving& serving, const Json& body);
+absl::StatusOr<std::string> CountTokens(const Serving& serving, const Json& body);
 
 }  // namespace braid
