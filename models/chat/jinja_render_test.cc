@@ -1,4 +1,3 @@
-#include "kernels/testing/instrumented.h"
 #include "models/chat/jinja_render.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +7,8 @@
 #include <regex>
 #include <string>
 #include <string_view>
+
+#include "kernels/testing/instrumented.h"
 
 namespace braid {
 namespace {
