@@ -86,7 +86,7 @@ class Matrix {
 };
 
 // Compares bits, so that NaN equals itself and 0 differs from -0.
-inline bool SameBits(const float* a, const float* b, int64_t count) { return std::memcmp(a, b, 4 * count) == 0; }
+inline bool SameBits(const float* a, const float* b, int64_t count) { return count == 0 || std::memcmp(a, b, 4 * count) == 0; }
 inline bool SameBits(const Matrix& a, const Matrix& b) {
   if (a.rows() != b.rows() || a.cols() != b.cols()) return false;
   for (int64_t i = 0; i < a.rows(); ++i) {

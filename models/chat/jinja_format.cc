@@ -78,10 +78,11 @@ std::string Signed(bool is_negative, const Spec& spec, const std::string& digits
 }
 
 std::string InBase(Int value, unsigned base, bool upper) {
+  const std::string_view digit_of = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   unsigned __int128 rest = value < 0 ? -static_cast<unsigned __int128>(value) : static_cast<unsigned __int128>(value);
   std::string digits;
   do {
-    digits.push_back((upper ? "0123456789ABCDEF" : "0123456789abcdef")[static_cast<unsigned>(rest % base)]);
+    digits.push_back(digit_of[static_cast<size_t>(rest % base)]);
     rest /= base;
   } while (rest > 0);
   return Reversed(std::move(digits));
