@@ -31,8 +31,9 @@ absl::StatusOr<int32_t> AddStructure(const StructuredOutput& wanted, GrammarBuil
 }
 
 absl::StatusOr<int32_t> AddCalls(const OutputRules& rules, const Json& tools, OutputFormat format, GrammarBuilder* builder) {
-  ToolCallGrammarOptions options{.parallel = rules.parallel_tool_calls};
-  if (!rules.tool_choice.name.empty()) options.names = {rules.tool_choice.name};
+  const bool named = rules.tool_choice.kind == ToolChoice::Kind::kNamed;  // one call of that name
+  ToolCallGrammarOptions options{.parallel = rules.parallel_tool_calls && !named};
+  if (named) options.names = {rules.tool_choice.name};
   auto calls = AddToolCallGrammar(format, tools, options, builder);
   return calls.ok() ? calls : WithDetails(calls.status(), "tools");
 }
