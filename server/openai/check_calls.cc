@@ -38,6 +38,9 @@ absl::StatusOr<Grammar> GrammarOf(const Json& body) {
   return given(regex) ? RegexGrammar(text) : EbnfGrammar(text);
 }
 
+// A schema such as `false`: nothing to generate, but a fair question about texts.
+bool MatchesNothing(const Grammar& grammar) { return grammar.nodes[grammar.rules[0]].kind == GrammarNode::Kind::kNothing; }
+
 bool Accepts(const std::shared_ptr<const CompiledGrammar>& grammar, const std::string& text) {
   GrammarMatcher matcher(grammar);
   return matcher.AcceptBytes(text) && matcher.CanEnd();
@@ -119,11 +122,14 @@ absl::StatusOr<std::string> CheckGrammar(const Json& body) {
   RETURN_IF_ERROR(fields.status());
   if (texts == nullptr) return InvalidParam("texts", "texts: is missing; it must be a list of strings");
   ASSIGN_OR_RETURN(const Grammar grammar, GrammarOf(body));
-  ASSIGN_OR_RETURN(const auto compiled, CompiledGrammar::Compile(grammar, TokenVocabulary::Make({}, {}, {})));
+  std::shared_ptr<const CompiledGrammar> compiled;  // null: no text is a sentence
+  if (!MatchesNothing(grammar)) {
+    ASSIGN_OR_RETURN(compiled, CompiledGrammar::Compile(grammar, TokenVocabulary::Make({}, {}, {})));
+  }
   Json accepted = Json::array();
   for (const Json& text : *texts) {
     if (!text.is_string()) return InvalidParam("texts", absl::StrCat("texts: must hold strings, not ", Shown(text)));
-    accepted.push_back(Accepts(compiled, text.get_ref<const std::string&>()));
+    accepted.push_back(compiled != nullptr && Accepts(compiled, text.get_ref<const std::string&>()));
   }
   return WriteJson(Json{{"accepted", accepted}});
 }

@@ -23,11 +23,12 @@ TEST(CheckGrammar, SaysWhichTextsAreSentences) {
   }
   const auto schema = CheckGrammar(Parsed(R"({"json_schema":{"type":"integer"},"texts":["1","-20","1.5","true"]})"));
   EXPECT_EQ(*schema, R"({"accepted":[true,true,false,false]})");
+  EXPECT_EQ(*CheckGrammar(Parsed(R"({"json_schema":false,"texts":["1"]})")), R"({"accepted":[false]})");
 }
 
 TEST(CheckGrammar, RefusesWhatItCannotEnforce) {
   for (const char* body : {R"({"texts":[]})", R"({"regex":"a"})", R"({"regex":"a","ebnf":"b","texts":[]})", R"({"regex":1,"texts":[]})",
-                           R"({"regex":"(?=a)b","texts":["b"]})", R"({"json_schema":{"not":{}},"texts":[]})", R"({"regex":"a","texts":[1]})"}) {
+                           R"({"regex":"(?=a)b","texts":["b"]})", R"({"json_schema":{"uniqueItems":true},"texts":[]})", R"({"regex":"a","texts":[1]})"}) {
     const auto answer = CheckGrammar(Parsed(body));
     ASSERT_FALSE(answer.ok()) << body;
     EXPECT_EQ(HttpStatusOf(answer.status()), 400);
