@@ -28,6 +28,7 @@ class Ops {
 
   virtual void Embedding(const EmbeddingArgs& args) = 0;
   virtual void RmsNorm(const RmsNormArgs& args) = 0;
+  virtual void LayerNorm(const LayerNormArgs& args) = 0;
   virtual void GatedRmsNorm(const GatedRmsNormArgs& args) = 0;
   virtual void Linear(const LinearArgs& args) = 0;
   virtual void RopeKvWrite(const RopeKvWriteArgs& args) = 0;

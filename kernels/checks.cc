@@ -44,11 +44,10 @@ void CheckStates(const RaggedBatch& batch, const MambaStateLayout& layout) {
 void Check(const LinearArgs& args) {
   CheckMatrix(args.x, "x");
   CheckMatrix(args.y, "y");
-  const bool gated = args.epilogue == Epilogue::kSiluGate;
+  const bool gated = IsGated(args.epilogue);
   CHECK_EQ(args.x.rows, args.y.rows);
   CHECK_EQ(args.x.cols, args.weight->cols());
   CHECK_EQ(args.y.cols * (gated ? 2 : 1), args.weight->rows());
-  CHECK(!gated || args.bias == nullptr);
 }
 
 void Check(const EmbeddingArgs& args) {
@@ -61,6 +60,13 @@ void Check(const EmbeddingArgs& args) {
 void Check(const RmsNormArgs& args) {
   CheckMatrix(args.x, "x", args.y.rows, args.y.cols);
   CheckMatrix(args.y, "y");
+  CHECK(args.groups > 0 && args.y.cols % args.groups == 0) << args.groups << " groups of " << args.y.cols;
+}
+
+void Check(const LayerNormArgs& args) {
+  CheckMatrix(args.x, "x", args.y.rows, args.y.cols);
+  CheckMatrix(args.y, "y");
+  CHECK(args.weight != nullptr && args.bias != nullptr);
 }
 
 void Check(const GatedRmsNormArgs& args) {
@@ -86,6 +92,7 @@ void Check(const AttentionArgs& args) {
   CheckMatrix(args.out, "out", tokens, q_size);
   CHECK_EQ(args.heads % args.cache.kv_heads, 0);
   CHECK_EQ(args.cache.block_size % 16, 0);
+  CHECK_GE(args.window, 0);
   CheckBatch(*args.batch);
 }
 
@@ -113,6 +120,7 @@ void Check(const RouteArgs& args) {
   CHECK(args.groups > 0 && args.experts % args.groups == 0) << args.groups << " groups of " << args.experts;
   CHECK(args.top_groups > 0 && args.top_groups <= args.groups) << args.top_groups << " of " << args.groups;
   CHECK_LE(args.top_k, args.experts / args.groups * args.top_groups);
+  CHECK(args.scoring == RouteScoring::kSigmoid || args.bias == nullptr);
 }
 
 void Check(const SampleArgs& args) {
@@ -135,10 +143,12 @@ void Check(const ExpertsArgs& args) {
   CHECK_EQ(args.up.size(), args.down.size());
   CHECK_EQ(args.x.rows, args.y.rows);
   CHECK_EQ(args.x.cols, args.y.cols);
+  CHECK(args.epilogue != Epilogue::kAdd);
+  const int64_t inter = args.up.empty() ? 0 : args.up[0]->rows() / (IsGated(args.epilogue) ? 2 : 1);
   for (size_t e = 0; e < args.up.size(); ++e) {
     CHECK_EQ(args.up[e]->cols(), args.x.cols);
     CHECK_EQ(args.up[e]->rows(), args.up[0]->rows());
-    CHECK_EQ(args.down[e]->cols(), args.up[0]->rows());
+    CHECK_EQ(args.down[e]->cols(), inter);
     CHECK_EQ(args.down[e]->rows(), args.y.cols);
   }
 }

@@ -19,6 +19,7 @@ namespace braid {
 void Check(const LinearArgs& args);
 void Check(const EmbeddingArgs& args);
 void Check(const RmsNormArgs& args);
+void Check(const LayerNormArgs& args);
 void Check(const GatedRmsNormArgs& args);
 void Check(const RopeKvWriteArgs& args);
 void Check(const AttentionArgs& args);

@@ -21,6 +21,7 @@
 #define BRAID_FOR_EACH_ISA_OP(X) \
   X(Embedding)                   \
   X(RmsNorm)                     \
+  X(LayerNorm)                   \
   X(GatedRmsNorm)                \
   X(Linear)                      \
   X(RopeKvWrite)                 \

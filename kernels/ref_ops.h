@@ -9,6 +9,8 @@ namespace braid::ref {
 BRAID_FOR_EACH_ISA_OP(BRAID_DECLARE_OP)
 BRAID_FOR_EACH_PLAIN_OP(BRAID_DECLARE_OP)
 #undef BRAID_DECLARE_OP
+// The value that an epilogue makes of a product, and of `up` where it takes a pair.
+float Activate(Epilogue epilogue, float v, float up);
 void GatherRows(TensorView x, std::span<const int32_t> rows, TensorView y);
 
 }  // namespace braid::ref

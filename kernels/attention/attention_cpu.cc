@@ -3,7 +3,7 @@
 // tile is read and widened for all of them. Scores have positions as lanes and add up over head_dim in order; values
 // have head_dim as lanes and add up over positions in order. Each query's chains are its own: its bits depend neither
 // on the unit that it is in nor on register blocks. Positions past a query's own weigh exactly 0 and their values are
-// never multiplied. Bound by the cache's bytes in decode, by FMAs in prefill.
+// never multiplied; those before its window weigh 0 too, and tiles that all of a unit are past are not read. Bound by the cache's bytes in decode, by FMAs in prefill.
 #include "kernels/attention/attention.h"
 
 #include "kernels/base/team.h"
@@ -58,9 +58,15 @@ struct Unit {
   int rows;     // tokens
   int group;    // query heads of the KV head
   int queries() const { return rows * group; }
+  int head(int query) const { return kv_head * group + query % group; }
   int position(int query) const { return span->start + first + query / group; }
+  // The first position that a query sees.
+  int reach(int query) const {
+    const int seen = position(query) - args->window + 1;
+    return args->window > 0 && seen > 0 ? seen : 0;
+  }
   int64_t row(int query) const { return span->first_row + first + query / group; }
-  int64_t column(int query) const { return (int64_t{kv_head} * group + query % group) * args->cache.head_dim; }
+  int64_t column(int query) const { return int64_t{head(query)} * args->cache.head_dim; }
 };
 
 // K and V of one tile: two halves of 16 positions, the second null when no query reaches it.
@@ -113,16 +119,34 @@ BRAID_WORD float ExpOf(float x) {
   return lanes[0];
 }
 
-// Turns a query's scores of `n` positions into weights; moves its max, sums and decay on.
-void Soften(const Buffers& buffers, int query, int n, float scale) {
-  if (n <= 0) {
+constexpr float kSteps[kTile] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+
+// Half of a query's scores as the softmax takes them: those of the tile's positions [begin, end), else -inf. `offset` is
+// how far the tile begins behind the query.
+BRAID_WORD V16 HalfScores(const float* scores, int half, int begin, int end, float scale, float slope, float offset) {
+  const int first = half * kLanes;
+  const V16 low = Set1(kMinusInfinity);
+  if (end <= first || begin >= first + kLanes) return low;
+  V16 s = Load(scores + first) * Set1(scale);
+  if (slope != 0) s = Fma(Set1(slope), Load(kSteps + first) + Set1(offset), s);
+  if (begin > first) s = KeepFirst(low, begin - first, s);
+  return KeepFirst(s, end - first < kLanes ? end - first : kLanes, low);
+}
+
+// Turns a query's scores of the tile's positions [begin, end) into weights; moves its max, sums and decay on.
+void Soften(const Unit& unit, const Buffers& buffers, int query, int start, int begin, int end) {
+  float* const weights = buffers.weights + query * kTile;
+  if (begin >= end) {
     buffers.decay[query] = 1.0f;
+    Store(weights, Zero());
+    Store(weights + kLanes, Zero());
     return;
   }
-  float* const weights = buffers.weights + query * kTile;
-  const V16 low = Set1(kMinusInfinity);
-  const V16 s0 = KeepFirst(Load(weights) * Set1(scale), n < kLanes ? n : kLanes, low);
-  const V16 s1 = n <= kLanes ? low : KeepFirst(Load(weights + kLanes) * Set1(scale), n - kLanes, low);
+  const float scale = unit.args->scale, slope = unit.args->slopes != nullptr ? unit.args->slopes[unit.head(query)] : 0;
+  const float offset = static_cast<float>(start - unit.position(query));
+  const V16 s0 = HalfScores(weights, 0, begin, end, scale, slope, offset);
+  const V16 s1 = HalfScores(weights, 1, begin, end, scale, slope, offset);
   const float tile_max = MaxLane(Max(s0, s1)), old_max = buffers.max[query];
   const float max = old_max < tile_max ? tile_max : old_max;
   const V16 p0 = Exp(s0 - Set1(max)), p1 = Exp(s1 - Set1(max));
@@ -182,7 +206,7 @@ void AttendTile(const Unit& unit, const Buffers& buffers, const Tile<Words>& til
   const KvLayer& cache = unit.args->cache;
   const int64_t dim = cache.head_dim, stride = (dim + 15) / 16 * 16;
   const int reach = unit.position(query + kBlock - 1) - start + 1;
-  if (reach <= 0) return;
+  if (reach <= 0 || unit.reach(query) >= start + kTile) return;
   float* const weights = buffers.weights + query * kTile;
   if (reach > kLanes) {
     Scores<Words, kBlock, 2>(tile, cache.head_dim, cache.block_size, buffers.q + query * dim, weights);
@@ -193,7 +217,8 @@ void AttendTile(const Unit& unit, const Buffers& buffers, const Tile<Words>& til
   for (int i = 0; i < kBlock; ++i) {
     const int n = unit.position(query + i) - start + 1;
     count[i] = n < 0 ? 0 : n < kTile ? n : kTile;
-    Soften(buffers, query + i, count[i], unit.args->scale);
+    const int begin = unit.reach(query + i) - start;
+    Soften(unit, buffers, query + i, start, begin < 0 ? 0 : begin, count[i]);
   }
   float* const out = buffers.out + query * stride;
   Values<Words, kBlock>(tile, dim, 0, count[0], weights, buffers.decay + query, out);
@@ -240,9 +265,13 @@ void RunUnit(const Unit& unit, const Buffers& buffers) {
   LoadQueries(unit, buffers);
   memset(buffers.out, 0, sizeof(float) * static_cast<size_t>(queries) * static_cast<size_t>(stride));
   memset(buffers.sums, 0, sizeof(float) * static_cast<size_t>(queries) * kLanes);
-  for (int i = 0; i < queries; ++i) buffers.max[i] = kMinusInfinity;
+  for (int i = 0; i < queries; ++i) {
+    const float* const sinks = unit.args->sinks;
+    buffers.max[i] = sinks != nullptr ? sinks[unit.head(i)] : kMinusInfinity;
+    if (sinks != nullptr) buffers.sums[i * kLanes] = 1.0f;  // e^(sink - max)
+  }
   const int last = unit.position(queries - 1);
-  for (int start = 0; start <= last; start += kTile) {
+  for (int start = unit.reach(0) / kTile * kTile; start <= last; start += kTile) {
     const Tile<Words> tile = TileAt<Words>(unit, start, last);
     for (int query = 0, block = 0; query < queries; query += block) {
       block = BlockAt(query, queries);
@@ -267,9 +296,10 @@ void ForEachUnit(const AttentionArgs& args, const Visit& visit) {
     for (int head = 0; head < args.cache.kv_heads; ++head) {
       for (int t = 0; t < spans[i].num_tokens; t += rows) {
         const int count = spans[i].num_tokens - t < rows ? spans[i].num_tokens - t : rows;
-        const int64_t tiles = (spans[i].start + t + count + kTile - 1) / kTile;
+        const Unit unit = {&args, &spans[i], head, t, count, group};
+        const int64_t tiles = (spans[i].start + t + count + kTile - 1) / kTile - unit.reach(0) / kTile;
         // A tile costs its bytes once and its FMAs per query.
-        visit(Unit{&args, &spans[i], head, t, count, group}, tiles * (4 + count * group) + 4);
+        visit(unit, tiles * (4 + count * group) + 4);
       }
     }
   }

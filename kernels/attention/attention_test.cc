@@ -21,6 +21,8 @@ struct Chunk {
 struct Shape {
   int heads, kv_heads, head_dim, block_size;
   DType dtype;
+  int window = 0;
+  bool slopes = false, sinks = false;
 };
 
 // A cache of `sequences` sequences of up to `length` tokens, their blocks in falling order; rows never written are NaN.
@@ -82,10 +84,16 @@ std::vector<float> Attend(Backend& backend, const Shape& shape, const Cache& cac
   batch.ids = ids;
   batch.sequences = spans;
   std::vector<float> out(tokens * width);
+  std::vector<float> slopes, sinks;
+  for (int h = 0; h < shape.heads; ++h) slopes.push_back(std::exp2(-0.5f * static_cast<float>(h + 1)));
+  for (int h = 0; h < shape.heads; ++h) sinks.push_back(static_cast<float>(h) - 2);
   RunWalk(backend, [&](Ops& op) {
     op.Attention({.q = {q.data(), DType::kF32, tokens, width, stride},
                   .heads = shape.heads,
                   .scale = 1 / std::sqrt(static_cast<float>(shape.head_dim)),
+                  .window = shape.window,
+                  .slopes = shape.slopes ? slopes.data() : nullptr,
+                  .sinks = shape.sinks ? sinks.data() : nullptr,
                   .batch = &batch,
                   .cache = cache.layer(),
                   .out = TensorView::Of(out.data(), tokens, width)});
@@ -96,7 +104,9 @@ std::vector<float> Attend(Backend& backend, const Shape& shape, const Cache& cac
 constexpr Shape kShapes[] = {
     {4, 2, 16, 16, DType::kF32},  {8, 8, 64, 32, DType::kF16},   {8, 1, 80, 32, DType::kBF16},
     {3, 1, 8, 48, DType::kF32},   {12, 2, 128, 32, DType::kF32}, {40, 1, 20, 16, DType::kF16},
-    {5, 5, 1, 64, DType::kBF16},
+    {5, 5, 1, 64, DType::kBF16},  {4, 2, 16, 32, DType::kF32, 8}, {6, 3, 32, 16, DType::kF16, 33},
+    {8, 8, 64, 32, DType::kF32, 1}, {6, 6, 8, 32, DType::kF32, 0, true}, {4, 2, 32, 32, DType::kF32, 16, false, true},
+    {8, 2, 64, 16, DType::kBF16, 40, true, true},
 };
 
 TEST(Attention, EveryBackendAgreesWithRef) {
@@ -116,7 +126,7 @@ TEST(Attention, EveryBackendAgreesWithRef) {
 
 TEST(Attention, BitsOfARowDependNeitherOnCutsNorOnCompany) {
   constexpr int kLength = 75;
-  for (const Shape& shape : {kShapes[0], kShapes[2], kShapes[4]}) {
+  for (const Shape& shape : kShapes) {
     Cache cache(shape, 2, 96);
     cache.Fill(0, 5, kLength);
     cache.Fill(1, 6, 96);

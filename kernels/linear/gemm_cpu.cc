@@ -157,6 +157,17 @@ BRAID_WORD V16 Relu2(V16 v) {
   return Mul(positive, positive);
 }
 
+// x sigmoid(2 z) = x / 2 (1 + tanh z)
+BRAID_WORD V16 Gelu(V16 x) {
+  const V16 cube = Mul(x, Mul(x, x)), z = Mul(Set1(0.79788456f), Fma(Set1(0.044715f), cube, x));
+  return Mul(x, Sigmoid(Add(z, z)));
+}
+
+BRAID_WORD V16 ClampedGate(V16 gate, V16 up) {
+  const V16 limit = Set1(7.0f), g = Min(limit, gate), u = Max(Set1(-7.0f), Min(limit, up));
+  return Mul(Mul(g, Sigmoid(Mul(Set1(1.702f), g))), Add(u, Set1(1.0f)));
+}
+
 void StorePanel(const float (*sums)[kPanelRows], int64_t column, int lanes, const GemmOutput& output, int64_t first,
                 int rows) {
   const V16 bias = output.bias != nullptr ? Load(output.bias + column, lanes) : Zero();
@@ -166,14 +177,21 @@ void StorePanel(const float (*sums)[kPanelRows], int64_t column, int lanes, cons
     if (output.bias != nullptr) v = Add(v, bias);
     if (output.epilogue == Epilogue::kAdd) v = Add(Load(y, lanes), v);
     if (output.epilogue == Epilogue::kRelu2) v = Relu2(v);
+    if (output.epilogue == Epilogue::kGelu) v = Gelu(v);
     Store(y, v, lanes);
   }
 }
 
 void StoreGated(const float (*gate)[kPanelRows], const float (*up)[kPanelRows], int64_t column, int lanes,
                 const GemmOutput& output, int64_t first, int rows) {
+  const bool has_bias = output.bias != nullptr;
+  const V16 gate_bias = has_bias ? Load(output.bias + column, lanes) : Zero();
+  const V16 up_bias = has_bias ? Load(output.bias + output.y.cols + column, lanes) : Zero();
   for (int r = 0; r < rows; ++r) {
-    Store(output.y.row(first + r) + column, Mul(Silu(Load(gate[r])), Load(up[r])), lanes);
+    V16 g = Load(gate[r]), u = Load(up[r]);
+    if (has_bias) g = Add(g, gate_bias), u = Add(u, up_bias);
+    const V16 v = output.epilogue == Epilogue::kClampedGate ? ClampedGate(g, u) : Mul(Silu(g), u);
+    Store(output.y.row(first + r) + column, v, lanes);
   }
 }
 
@@ -218,7 +236,7 @@ void PairPanels(const GemmInput& input, const PanelSet& gate, const PanelSet& up
 void Chunk(const GemmInput& input, const CpuPackedWeight& weight, PanelRange range, const GemmOutput& output,
            int64_t first, int rows) {
   const PanelSet* const sets = weight.sets().data();
-  if (output.epilogue == Epilogue::kSiluGate) return PairPanels(input, sets[0], sets[1], range, output, first, rows);
+  if (IsGated(output.epilogue)) return PairPanels(input, sets[0], sets[1], range, output, first, rows);
   int64_t passed = 0;
   for (size_t s = 0; s < weight.sets().size(); ++s) {
     const PanelSet& set = sets[s];

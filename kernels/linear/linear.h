@@ -12,15 +12,22 @@ enum class Epilogue {
   kStore,     // y = v
   kAdd,       // y += v           (residual)
   kRelu2,     // y = max(v, 0)^2
-  kSiluGate,  // y[j] = silu(gate[j]) * up[j]; the weight was packed as a pair, y has half its rows as columns
+  kGelu,      // y = v / 2 * (1 + tanh(0.79788456 (v + 0.044715 v^3)))
+  // The weight was packed as a pair, and y has half its rows as columns:
+  kSiluGate,     // y[j] = silu(gate[j]) * up[j]
+  kClampedGate,  // y[j] = g * sigmoid(1.702 g) * (u + 1), g = min(gate[j], 7), u = up[j] within -7..7
 };
+
+inline bool IsGated(Epilogue epilogue) {
+  return epilogue == Epilogue::kSiluGate || epilogue == Epilogue::kClampedGate;
+}
 
 struct LinearArgs {
   TensorView x;                  // [tokens, in]
   const PackedWeight* weight;    // [out, in]
-  const float* bias = nullptr;   // [out] or none; not with kSiluGate
+  const float* bias = nullptr;   // [out] or none; a pair's: gate's, then up's
   Epilogue epilogue = Epilogue::kStore;
-  TensorView y;                  // [tokens, out]; [tokens, out / 2] with kSiluGate
+  TensorView y;                  // [tokens, out]; [tokens, out / 2] of a pair
 };
 
 }  // namespace braid

@@ -98,8 +98,12 @@ double Tolerance(const Case& c, const Matrix& plain, int64_t t, int64_t j) {
   const double bound = c.weight.Bound(j, c.x.row(t));
   const double v = plain.at(t, j);
   if (c.epilogue == Epilogue::kRelu2) return 2 * std::abs(v) * bound + bound * bound + 1e-6 * v * v;
-  if (c.epilogue != Epilogue::kSiluGate) return bound + 1e-6 * (std::abs(v) + std::abs(c.y.at(t, j)));
+  if (c.epilogue == Epilogue::kGelu) return 1.2 * bound + 1e-6 * (1 + std::abs(v));
+  if (!IsGated(c.epilogue)) return bound + 1e-6 * (std::abs(v) + std::abs(c.y.at(t, j)));
   const double up = plain.at(t, j + c.y.cols()), up_bound = c.weight.Bound(j + c.y.cols(), c.x.row(t));
+  if (c.epilogue == Epilogue::kClampedGate) {  // the gate's slope is below 1.2, of its value and of up + 1 too
+    return 1.2 * bound * 8 + 7 * up_bound + 1e-5 * 56;
+  }
   return 1.1 * bound * (std::abs(up) + up_bound) + std::abs(v) * up_bound + 1e-5 * (1 + std::abs(v * up));
 }
 
@@ -160,7 +164,7 @@ TEST(Linear, AgreesWithRefWhereNvFp4EndsInHalfABlock) {
 
 TEST(Linear, AgreesWithRefInEveryEpilogue) {
   for (DType dtype : testing::kWeightFormats) {
-    for (Epilogue epilogue : {Epilogue::kStore, Epilogue::kAdd, Epilogue::kRelu2}) {
+    for (Epilogue epilogue : {Epilogue::kStore, Epilogue::kAdd, Epilogue::kRelu2, Epilogue::kGelu}) {
       for (bool bias : {false, true}) {
         SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " epilogue ", static_cast<int>(epilogue), " bias ", bias));
         const int64_t in = ColsFor(dtype, 64);
@@ -178,6 +182,7 @@ TEST(Linear, GatesPairsOfEqualAndUnequalFormats) {
         const int64_t in = ColsFor(gate, 64);
         const Weight weight{{StoredWeight(gate, 85, in, 3), StoredWeight(up, 85, in, 4)}, true};
         ExpectNearRef(MakeCase(weight, tokens, in, 85, Epilogue::kSiluGate, false));
+        ExpectNearRef(MakeCase(weight, tokens, in, 85, Epilogue::kClampedGate, false));
       }
     }
   }
@@ -199,6 +204,8 @@ std::vector<Case> BitCases(int64_t tokens) {
     cases.push_back(MakeCase({{StoredWeight(dtype, 165, in, 1)}}, tokens, in, 165, Epilogue::kAdd, true));
     const Weight pair{{StoredWeight(dtype, 85, small, 3), StoredWeight(dtype, 85, small, 4)}, true};
     cases.push_back(MakeCase(pair, tokens, small, 85, Epilogue::kSiluGate, false));
+    cases.push_back(MakeCase(pair, tokens, small, 85, Epilogue::kClampedGate, false));
+    cases.push_back(MakeCase({{StoredWeight(dtype, 165, small, 1)}}, tokens, small, 165, Epilogue::kGelu, true));
   }
   return cases;
 }

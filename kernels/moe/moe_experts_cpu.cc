@@ -1,5 +1,5 @@
-// Tokens grouped by expert, so that each touched expert's weights are read once a step: quantise, up with squared
-// ReLU, quantise, down, then each token gathers its experts' rows. The members divide every expert's output columns.
+// Tokens grouped by expert, so that each touched expert's weights are read once a step: quantise, up with its
+// epilogue, quantise, down, then each token gathers its experts' rows. The members divide every expert's output columns.
 #include "kernels/cpu_ops.h"
 #include "kernels/linear/gemm_cpu.h"
 
@@ -77,12 +77,14 @@ void QuantizePlaces(const Grouping& grouping, const Share& share, const GroupedR
 void CopyRow(const float* from, int64_t count, float* to) { memcpy(to, from, 4 * static_cast<size_t>(count)); }
 
 void MultiplyGroups(const GroupedRows& in, std::span<const PackedWeight* const> weights, const Grouping& grouping,
-                    Epilogue epilogue, const TensorView& out, const Share& share) {
+                    Epilogue epilogue, const float* bias, const TensorView& out, const Share& share) {
   for (size_t e = 0; e < weights.size(); ++e) {
     const int64_t first = grouping.first[e], count = grouping.rows_of(static_cast<int64_t>(e));
     if (count == 0) continue;
-    Gemm({RowsFrom(in.rows, first, count), in.blocks_of(first)}, CpuPackedWeight::Of(weights.data()[e]),
-         {RowsFrom(out, first, count), epilogue, nullptr}, share);
+    const CpuPackedWeight& weight = CpuPackedWeight::Of(weights.data()[e]);
+    const float* const own_bias = bias != nullptr ? bias + static_cast<int64_t>(e) * weight.rows() : nullptr;
+    Gemm({RowsFrom(in.rows, first, count), in.blocks_of(first)}, weight,
+         {RowsFrom(out, first, count), epilogue, own_bias}, share);
   }
 }
 
@@ -105,7 +107,7 @@ void Combine(const ExpertsArgs& args, const Grouping& grouping, const TensorView
 void Experts(const ExpertsArgs& args, const Share& share, Scratch& scratch) {
   Scratch::Scope scope(scratch);
   const int64_t experts = static_cast<int64_t>(args.up.size()), choices = args.x.rows * args.top_k;
-  const int64_t width = args.x.cols, inter = experts > 0 ? args.up.data()[0]->rows() : 0;
+  const int64_t width = args.x.cols, inter = experts > 0 ? args.down.data()[0]->cols() : 0;
   const Formats up = FormatsOf(args.up), down = FormatsOf(args.down);
   const Grouping grouping = TakeGrouping(share, scratch, experts, choices);
   const GroupedRows in = {up.floats ? scratch.Matrix(choices, width) : TensorView::Of(nullptr, choices, width),
@@ -123,13 +125,13 @@ void Experts(const ExpertsArgs& args, const Share& share, Scratch& scratch) {
     for (int64_t place = mine.begin; place < mine.end; ++place) CopyRow(x_row(place), width, in.rows.row(place));
   }
   share.Sync();
-  MultiplyGroups(in, args.up, grouping, Epilogue::kRelu2, inner.rows, share);
+  MultiplyGroups(in, args.up, grouping, args.epilogue, args.up_bias, inner.rows, share);
   share.Sync();
   if (down.blocks) {
     QuantizePlaces(grouping, share, inner, [&](int64_t place) { return inner.rows.row(place); });
     share.Sync();
   }
-  MultiplyGroups(inner, args.down, grouping, Epilogue::kStore, outer, share);
+  MultiplyGroups(inner, args.down, grouping, Epilogue::kStore, args.down_bias, outer, share);
   share.Sync();
   const Share::Range tokens = share.Of(args.x.rows);
   for (int64_t t = tokens.begin; t < tokens.end; ++t) Combine(args, grouping, outer, t);

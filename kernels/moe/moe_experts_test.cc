@@ -20,6 +20,9 @@ using testing::StoredWeight;
 struct Layer {
   int64_t width, inter;
   std::vector<StoredWeight> up, down;
+  Epilogue epilogue = Epilogue::kRelu2;
+  std::vector<StoredWeight> gate;            // of a gated epilogue
+  std::vector<float> up_bias, down_bias;     // empty: none
 };
 
 // Sizes are rounded up to what the format can have.
@@ -31,6 +34,18 @@ Layer MakeLayer(DType dtype, int experts, int64_t width, int64_t inter) {
     layer.up.emplace_back(dtype, inter, width, 2 * e + 1);
     layer.down.emplace_back(dtype, width, inter, 2 * e + 2);
   }
+  return layer;
+}
+
+// The same with gates, and with biases.
+Layer MakeGatedLayer(DType dtype, Epilogue epilogue, int experts, int64_t width, int64_t inter) {
+  Layer layer = MakeLayer(dtype, experts, width, inter);
+  layer.epilogue = epilogue;
+  for (int e = 0; e < experts; ++e) layer.gate.emplace_back(dtype, layer.inter, layer.width, 1000 + e);
+  std::mt19937 random(9);
+  const auto noise = [&] { return static_cast<float>(random() % 200) / 100 - 1; };
+  for (int64_t i = 0; i < experts * 2 * layer.inter; ++i) layer.up_bias.push_back(noise());
+  for (int64_t i = 0; i < experts * layer.width; ++i) layer.down_bias.push_back(noise());
   return layer;
 }
 
@@ -59,14 +74,19 @@ Matrix RunExperts(Backend& backend, const Layer& layer, Tokens tokens, bool add)
   std::vector<std::unique_ptr<PackedWeight>> packed;
   std::vector<const PackedWeight*> up, down;
   for (size_t e = 0; e < layer.up.size(); ++e) {
-    packed.push_back(PackOrDie(backend, {.parts = {layer.up[e].part()}}));
+    const bool gated = !layer.gate.empty();
+    WeightSource source{.parts = {layer.up[e].part()}, .gate_up_pair = gated};
+    if (gated) source.parts.insert(source.parts.begin(), layer.gate[e].part());
+    packed.push_back(PackOrDie(backend, source));
     up.push_back(packed.back().get());
     packed.push_back(PackOrDie(backend, {.parts = {layer.down[e].part()}}));
     down.push_back(packed.back().get());
   }
   Matrix y = Matrix::Random(tokens.x.rows(), layer.width, 8, 5);
   RunWalk(backend, [&](Ops& ops) {
-    ops.Experts({tokens.x.view(), up, down, tokens.top_k, tokens.ids.data(), tokens.weights.data(), add, y.view()});
+    ops.Experts({tokens.x.view(), up, down, tokens.top_k, tokens.ids.data(), tokens.weights.data(), add, y.view(),
+                 layer.epilogue, layer.up_bias.empty() ? nullptr : layer.up_bias.data(),
+                 layer.down_bias.empty() ? nullptr : layer.down_bias.data()});
   });
   EXPECT_TRUE(y.gaps_intact());
   return y;
@@ -97,6 +117,23 @@ TEST(Experts, AgreeWithRefInEveryFormatAndShape) {
           ForEachIsa([&](const std::string& isa) { ExpectNear(RunExperts(*MakeCpu(isa, 2), layer, tokens, add), wanted, relative); });
         }
       }
+    }
+  }
+}
+
+TEST(Experts, GatesAndBiasesAgreeWithRef) {
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kMXFP4, DType::kQ4_0}) {
+    for (Epilogue epilogue : {Epilogue::kSiluGate, Epilogue::kClampedGate}) {
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " epilogue ", static_cast<int>(epilogue)));
+      const Layer layer = MakeGatedLayer(dtype, epilogue, 4, 96, 40);
+      const Tokens tokens = MakeTokens(19, layer.width, 4, 2);
+      const Matrix wanted = RunExperts(*MakeRefBackend(), layer, tokens, true);
+      const Matrix bits = RunExperts(*MakeCpu("avx2", 1), layer, tokens, true);
+      ForEachIsa([&](const std::string& isa) {
+        const Matrix got = RunExperts(*MakeCpu(isa, 3), layer, tokens, true);
+        ExpectNear(got, wanted, IsBlocks(dtype) ? 0.05 : 1e-4);
+        EXPECT_TRUE(SameBits(got, bits));
+      });
     }
   }
 }

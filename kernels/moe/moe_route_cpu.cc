@@ -52,12 +52,39 @@ void ComputeLogits(const RouteArgs& args, const Share& share, float* logits) {
   for (; e < range.end; ++e) DotsOfAllTokens<1>(args, e, logits);
 }
 
-// scores = sigmoid(logits) in place; choice = scores + bias, never NaN.
+BRAID_WORD int LanesAt(int e, int experts) { return experts - e < kLanes ? experts - e : kLanes; }
+
+// scores = softmax(scores) in place. A NaN leaves them all NaN.
+void Softmax(float* scores, int experts) {
+  const V16 low = Set1(kLowest);
+  V16 max = low, sum = Zero();
+  for (int e = 0; e < experts; e += kLanes) {
+    const int lanes = LanesAt(e, experts);
+    max = Max(KeepFirst(Load(scores + e, lanes), lanes, low), max);  // passes over NaN
+  }
+  const V16 top = Set1(MaxLane(max));
+  for (int e = 0; e < experts; e += kLanes) {
+    const int lanes = LanesAt(e, experts);
+    const V16 p = KeepFirst(Exp(Sub(Load(scores + e, lanes), top)), lanes, Zero());
+    sum = Add(sum, p);
+    Store(scores + e, p, lanes);
+  }
+  const V16 total = Set1(Sum(sum));
+  for (int e = 0; e < experts; e += kLanes) {
+    const int lanes = LanesAt(e, experts);
+    Store(scores + e, Div(Load(scores + e, lanes), total), lanes);
+  }
+}
+
+// Scores of the logits in place; choice = scores + bias, never NaN.
 void Score(const RouteArgs& args, float* scores, float* choice) {
   for (int e = 0; e < args.experts; e += kLanes) {
-    const int lanes = args.experts - e < kLanes ? args.experts - e : kLanes;
-    Store(scores + e, Sigmoid(Load(scores + e, lanes)), lanes);
+    const int lanes = LanesAt(e, args.experts);
+    V16 s = Load(scores + e, lanes);
+    if (args.logit_bias != nullptr) s = Add(s, Load(args.logit_bias + e, lanes));
+    Store(scores + e, args.scoring == RouteScoring::kSigmoid ? Sigmoid(s) : s, lanes);
   }
+  if (args.scoring == RouteScoring::kSoftmax) Softmax(scores, args.experts);
   for (int e = 0; e < args.experts; ++e) {
     const float sum = scores[e] + (args.bias != nullptr ? args.bias[e] : 0.0f);
     choice[e] = sum == sum ? sum : kLowest;

@@ -37,13 +37,29 @@ void KeepBestGroups(const RouteArgs& args, std::vector<float>& choice) {
   }
 }
 
-void RouteToken(const RouteArgs& args, int64_t t) {
-  std::vector<float> scores, choice;
+std::vector<float> Scores(const RouteArgs& args, int64_t t) {
+  std::vector<double> logits(args.experts);
   for (int e = 0; e < args.experts; ++e) {
-    double logit = 0;
-    for (int64_t i = 0; i < args.x.cols; ++i) logit += double{args.x.row(t)[i]} * args.gate[e * args.x.cols + i];
-    scores.push_back(static_cast<float>(1 / (1 + std::exp(-logit))));
-    const float sum = scores.back() + (args.bias != nullptr ? args.bias[e] : 0.0f);
+    logits[e] = args.logit_bias != nullptr ? args.logit_bias[e] : 0;
+    for (int64_t i = 0; i < args.x.cols; ++i) logits[e] += double{args.x.row(t)[i]} * args.gate[e * args.x.cols + i];
+  }
+  std::vector<float> scores(args.experts);
+  if (args.scoring == RouteScoring::kSigmoid) {
+    for (int e = 0; e < args.experts; ++e) scores[e] = static_cast<float>(1 / (1 + std::exp(-logits[e])));
+    return scores;
+  }
+  const double max = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (double& logit : logits) sum += logit = std::exp(logit - max);
+  for (int e = 0; e < args.experts; ++e) scores[e] = static_cast<float>(logits[e] / sum);
+  return scores;
+}
+
+void RouteToken(const RouteArgs& args, int64_t t) {
+  const std::vector<float> scores = Scores(args, t);
+  std::vector<float> choice;
+  for (int e = 0; e < args.experts; ++e) {
+    const float sum = scores[e] + (args.bias != nullptr ? args.bias[e] : 0.0f);
     choice.push_back(std::isnan(sum) ? -std::numeric_limits<float>::infinity() : sum);
   }
   KeepBestGroups(args, choice);

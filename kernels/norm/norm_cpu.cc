@@ -13,20 +13,23 @@ namespace {
 
 BRAID_WORD int LanesAt(int64_t i, int64_t n) { return n - i < kLanes ? static_cast<int>(n - i) : kLanes; }
 
-float SumOfSquares(const float* x, int64_t n) {
+// The sum of word(x) over `n` values; word(0) of lanes behind the last is left out.
+template <class Word>
+BRAID_WORD float SumOf(const float* x, int64_t n, const Word& word) {
   V16 sums[4] = {Zero(), Zero(), Zero(), Zero()};
   int64_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    for (int j = 0; j < 4; ++j) {
-      const V16 v = Load(x + i + j * kLanes);
-      sums[j] = Fma(v, v, sums[j]);
-    }
+    for (int j = 0; j < 4; ++j) sums[j] = word(Load(x + i + j * kLanes), sums[j]);
   }
   for (int j = 0; i < n; i += kLanes, ++j) {
-    const V16 v = Load(x + i, LanesAt(i, n));
-    sums[j] = Fma(v, v, sums[j]);
+    const int lanes = LanesAt(i, n);
+    sums[j] = KeepFirst(word(Load(x + i, lanes), sums[j]), lanes, sums[j]);
   }
   return Sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+float SumOfSquares(const float* x, int64_t n) {
+  return SumOf(x, n, [](V16 v, V16 sum) { return Fma(v, v, sum); });
 }
 
 void Normalize(const float* x, const float* weight, int64_t n, float eps, float* y) {
@@ -36,6 +39,17 @@ void Normalize(const float* x, const float* weight, int64_t n, float eps, float*
   if (i < n) {
     const int lanes = LanesAt(i, n);
     Store(y + i, Load(x + i, lanes) * scale * Load(weight + i, lanes), lanes);
+  }
+}
+
+void Standardize(const float* x, const float* weight, const float* bias, int64_t n, float eps, float* y) {
+  const float mean = SumOf(x, n, [](V16 v, V16 sum) { return sum + v; }) / static_cast<float>(n);
+  const float squares = SumOf(x, n, [mean](V16 v, V16 sum) { return Fma(v - Set1(mean), v - Set1(mean), sum); });
+  const V16 scale = Set1(1.0f / sqrtf(squares / static_cast<float>(n) + eps));
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const int lanes = LanesAt(i, n);
+    const V16 v = (Load(x + i, lanes) - Set1(mean)) * scale;
+    Store(y + i, Fma(v, Load(weight + i, lanes), Load(bias + i, lanes)), lanes);
   }
 }
 
@@ -52,9 +66,20 @@ void Gate(const float* x, const float* gate, int64_t n, float* y) {
 
 void RmsNorm(const RmsNormArgs& args, const Share& share, Scratch& scratch) {
   if (scratch.measuring()) return;
+  const int64_t size = args.x.cols / args.groups;
+  const Share::Range range = share.Of(args.x.rows * args.groups);
+  for (int64_t unit = range.begin; unit < range.end; ++unit) {
+    const int64_t t = unit / args.groups, first = unit % args.groups * size;
+    Normalize(args.x.row(t) + first, args.weight, size, args.eps, args.y.row(t) + first);
+  }
+  share.Sync();
+}
+
+void LayerNorm(const LayerNormArgs& args, const Share& share, Scratch& scratch) {
+  if (scratch.measuring()) return;
   const Share::Range range = share.Of(args.x.rows);
   for (int64_t t = range.begin; t < range.end; ++t) {
-    Normalize(args.x.row(t), args.weight, args.x.cols, args.eps, args.y.row(t));
+    Standardize(args.x.row(t), args.weight, args.bias, args.x.cols, args.eps, args.y.row(t));
   }
   share.Sync();
 }

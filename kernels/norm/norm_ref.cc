@@ -18,8 +18,26 @@ double Silu(double x) { return x / (1 + std::exp(-x)); }
 }  // namespace
 
 void RmsNorm(const RmsNormArgs& args) {
+  const int64_t size = args.x.cols / args.groups;
   for (int64_t t = 0; t < args.x.rows; ++t) {
-    Normalize(args.x.row(t), args.weight, args.x.cols, args.eps, args.y.row(t));
+    for (int64_t at = 0; at < args.x.cols; at += size) {
+      Normalize(args.x.row(t) + at, args.weight, size, args.eps, args.y.row(t) + at);
+    }
+  }
+}
+
+void LayerNorm(const LayerNormArgs& args) {
+  const int64_t n = args.x.cols;
+  for (int64_t t = 0; t < args.x.rows; ++t) {
+    const float* const x = args.x.row(t);
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; ++i) sum += x[i];
+    const double mean = sum / static_cast<double>(n);
+    for (int64_t i = 0; i < n; ++i) squares += (x[i] - mean) * (x[i] - mean);
+    const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + args.eps);
+    for (int64_t i = 0; i < n; ++i) {
+      args.y.row(t)[i] = static_cast<float>((x[i] - mean) * scale * args.weight[i] + args.bias[i]);
+    }
   }
 }
 

@@ -32,6 +32,44 @@ TEST(RmsNorm, EveryBackendAgreesWithRef) {
   }
 }
 
+TEST(RmsNorm, NormsEachGroupOfStridedRows) {
+  constexpr int64_t kTokens = 3, kGroup = 20, kStride = 70;
+  const std::vector<float> x = NoiseVector(1, kTokens * kStride, 3), weight = NoiseVector(2, kGroup);
+  const auto work = [&](Backend& backend) {
+    std::vector<float> in = x;
+    RunWalk(backend, [&](Ops& op) {
+      const TensorView view = {in.data(), DType::kF32, kTokens, 3 * kGroup, kStride};
+      op.RmsNorm({.x = view, .weight = weight.data(), .eps = 1e-5f, .y = view, .groups = 3});
+    });
+    return in;
+  };
+  const std::vector<float> got = work(*MakeRefBackend());
+  double squares = 0;
+  for (int i = 0; i < kGroup; ++i) squares += double{x[kStride + kGroup + i]} * x[kStride + kGroup + i];
+  const double scale = 1 / std::sqrt(squares / kGroup + 1e-5);
+  EXPECT_NEAR(got[kStride + kGroup + 7], x[kStride + kGroup + 7] * scale * weight[7], 1e-5);
+  EXPECT_EQ(got[kStride - 1], x[kStride - 1]);
+  testing::ExpectBackendsAgree(work, [&](const auto& want) { return Tolerance(kGroup, MaxAbs(want)); });
+}
+
+TEST(LayerNorm, EveryBackendAgreesWithRef) {
+  for (auto [tokens, hidden] : kShapes) {
+    SCOPED_TRACE(absl::StrCat(tokens, " x ", hidden));
+    std::vector<float> x = NoiseVector(1, tokens * hidden, 3);
+    for (float& v : x) v += 2;
+    const std::vector<float> weight = NoiseVector(2, hidden), bias = NoiseVector(3, hidden);
+    const auto work = [&](Backend& backend) {
+      std::vector<float> y = x;
+      RunWalk(backend, [&](Ops& op) {
+        const TensorView view = TensorView::Of(y.data(), tokens, hidden);
+        op.LayerNorm({.x = view, .weight = weight.data(), .bias = bias.data(), .eps = 1e-5f, .y = view});
+      });
+      return y;
+    };
+    ExpectBackendsAgree(work, [&](const auto& want) { return 4 * Tolerance(hidden, MaxAbs(want)); });
+  }
+}
+
 TEST(RmsNorm, MayWriteOverItsInput) {
   const std::vector<float> weight(40, 1.0f);
   for (const auto& backend : testing::AllCpuBackends()) {

@@ -24,8 +24,8 @@ void ComputeAngles(const RopeKvWriteArgs& args, int position, const Buffers& buf
   const int half = static_cast<int>(args.inverse_frequencies.size());
   for (int i = 0; i < half; ++i) {
     const double angle = position * static_cast<double>(args.inverse_frequencies.data()[i]);
-    buffers.cosines[i] = static_cast<float>(cos(angle));
-    buffers.sines[i] = static_cast<float>(sin(angle));
+    buffers.cosines[i] = static_cast<float>(cos(angle) * args.scale);
+    buffers.sines[i] = static_cast<float>(sin(angle) * args.scale);
   }
 }
 

@@ -13,9 +13,9 @@ void Rotate(const RopeKvWriteArgs& args, int position, float* head) {
     const double angle = position * double{args.inverse_frequencies[i]};
     float& a = head[args.adjacent_pairs ? 2 * i : i];
     float& b = head[args.adjacent_pairs ? 2 * i + 1 : i + half];
-    const double a_old = a, b_old = b;
-    a = static_cast<float>(a_old * std::cos(angle) - b_old * std::sin(angle));
-    b = static_cast<float>(b_old * std::cos(angle) + a_old * std::sin(angle));
+    const double a_old = a, b_old = b, cosine = std::cos(angle) * args.scale, sine = std::sin(angle) * args.scale;
+    a = static_cast<float>(a_old * cosine - b_old * sine);
+    b = static_cast<float>(b_old * cosine + a_old * sine);
   }
 }
 

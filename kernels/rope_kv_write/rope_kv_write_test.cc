@@ -14,6 +14,7 @@ struct Shape {
   int heads, kv_heads, head_dim, block_size, half;  // half of the rotary width
   bool adjacent_pairs;
   DType dtype;
+  float scale = 1.0f;
 };
 
 // Writes two chunks, positions 13..49 and 90, and returns q, then every element of the cache.
@@ -39,6 +40,7 @@ std::vector<float> Write(Backend& backend, const Shape& shape) {
                     .v = TensorView::Of(v.data(), kTokens, k_width),
                     .inverse_frequencies = frequencies,
                     .adjacent_pairs = shape.adjacent_pairs,
+                    .scale = shape.scale,
                     .batch = &batch,
                     .cache = cache});
   });
@@ -50,7 +52,7 @@ TEST(RopeKvWrite, EveryBackendAgreesWithRef) {
   constexpr Shape kShapes[] = {
       {4, 2, 16, 16, 8, false, DType::kF32},   {8, 8, 20, 32, 10, true, DType::kF16},
       {3, 1, 128, 32, 32, false, DType::kBF16}, {2, 2, 8, 16, 0, false, DType::kF32},
-      {1, 1, 1, 48, 0, false, DType::kBF16},
+      {1, 1, 1, 48, 0, false, DType::kBF16},    {4, 2, 32, 32, 8, false, DType::kF32, 1.25f},
   };
   for (const Shape& shape : kShapes) {
     SCOPED_TRACE(absl::StrCat(shape.heads, "/", shape.kv_heads, " x ", shape.head_dim));
