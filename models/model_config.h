@@ -9,6 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/moe/moe.h"
+#include "models/rope_config.h"
 #include "models/weights/checkpoint.h"
 
 namespace braid {
@@ -16,25 +18,30 @@ namespace braid {
 inline constexpr int64_t kMaxSize = int64_t{1} << 24;  // of one dimension of a weight
 inline constexpr int64_t kMaxLayers = 4096;
 
-enum class RopeKind { kNone, kDefault, kLinear, kLlama3 };
-
-// Rotary positions: pair i of a head turns by position * theta^(-2i/d), scaled by kind.
-struct RopeConfig {
-  RopeKind kind = RopeKind::kDefault;
-  bool adjacent_pairs = false;  // rows (2i, 2i+1) rotate together, as GGUF llama files store them; else (i, i + d/2)
-  float theta = 10000.0f;
-  float factor = 1.0f;            // linear, llama3
-  float low_freq_factor = 1.0f;   // llama3
-  float high_freq_factor = 4.0f;  // llama3
-  int original_max_position = 0;  // llama3
-  // GGUF llama files carry llama3 scaling as tensor rope_freqs.weight: divisors of the frequencies, one a pair.
-  std::vector<float> frequency_divisors;
+struct MambaConfig {
+  int num_heads = 0, head_dim = 0, state_size = 0, num_groups = 0, conv_kernel = 0;
+  bool use_conv_bias = true;
+  bool use_bias = false;       // in_proj and out_proj
+  float time_step_min = 0.0f;  // clamp after softplus
+  float time_step_max = std::numeric_limits<float>::infinity();
+  int inner_size() const { return num_heads * head_dim; }
+  int conv_size() const { return inner_size() + 2 * num_groups * state_size; }
 };
 
-// Returns the rotary_dim / 2 angles per position, computed in double; all 0 for kNone.
-std::vector<float> InverseFrequencies(const RopeConfig& rope, int rotary_dim);
+struct MoeConfig {
+  int num_experts = 0, top_k = 0, num_shared_experts = 0;
+  int intermediate_size = 0;         // of one routed expert
+  int shared_intermediate_size = 0;  // of all shared experts together; 0 when there is none
+  std::optional<int> latent_size;    // width the routed experts work on; hidden_size when absent
+  float routed_scaling_factor = 1.0f;
+  int num_groups = 1, top_k_groups = 1;
+  bool norm_top_k_prob = true;
+  RouteScoring scoring = RouteScoring::kSigmoid;
+};
 
+// Llama, and those that differ from it by an option each.
 struct LlamaConfig {
+  std::string model_type;  // "llama", "qwen3"
   int vocab_size = 0;
   int hidden_size = 0;
   int intermediate_size = 0;
@@ -45,7 +52,12 @@ struct LlamaConfig {
   int max_position_embeddings = 0;
   float rms_norm_eps = 1e-5f;
   bool tie_word_embeddings = false;
-  bool attention_bias = false;
+  bool attention_bias = false;  // of q, k and v
+  bool output_bias = false;     // of the attention's output
+  bool qk_norm = false;         // RMSNorm of each head of q and k, before rotation
+  std::vector<int> windows;     // one a layer: positions that a query sees, 0 for all
+  std::vector<bool> is_moe;     // one a layer: experts instead of the gated MLP
+  MoeConfig moe;
   bool mlp_bias = false;
   RopeConfig rope;
   std::vector<int32_t> eos_token_ids;  // config.json and generation_config.json together, sorted
@@ -72,25 +84,8 @@ struct NemotronHConfig {
     bool bias = false;                    // also of the shared expert and the latent projections
   } mlp;
 
-  struct Mamba {
-    int num_heads = 0, head_dim = 0, state_size = 0, num_groups = 0, conv_kernel = 0;
-    bool use_conv_bias = true;
-    bool use_bias = false;       // in_proj and out_proj
-    float time_step_min = 0.0f;  // clamp after softplus
-    float time_step_max = std::numeric_limits<float>::infinity();
-    int inner_size() const { return num_heads * head_dim; }
-    int conv_size() const { return inner_size() + 2 * num_groups * state_size; }
-  } mamba;
-
-  struct Moe {
-    int num_experts = 0, top_k = 0, num_shared_experts = 0;
-    int intermediate_size = 0;         // of one routed expert
-    int shared_intermediate_size = 0;  // of all shared experts together; 0 when there is none
-    std::optional<int> latent_size;    // width the routed experts work on; hidden_size when absent
-    float routed_scaling_factor = 1.0f;
-    int num_groups = 1, top_k_groups = 1;
-    bool norm_top_k_prob = true;
-  } moe;
+  MambaConfig mamba;
+  MoeConfig moe;
 
   int num_nextn_predict_layers = 0;   // MTP depths stored
   std::vector<LayerKind> mtp_layers;  // blocks of one depth
@@ -99,16 +94,45 @@ struct NemotronHConfig {
   std::vector<std::string> unknown_fields;
 };
 
+struct Mamba2Config {
+  int vocab_size = 0;
+  int hidden_size = 0;
+  int num_layers = 0;
+  int max_position_embeddings = 0;
+  bool tie_word_embeddings = false;
+  float norm_eps = 1e-5f;
+  MambaConfig mamba;
+  std::vector<int32_t> eos_token_ids;
+  std::vector<std::string> unknown_fields;
+};
+
+struct BloomConfig {
+  int vocab_size = 0;
+  int hidden_size = 0;
+  int num_layers = 0;
+  int num_heads = 0;
+  int max_position_embeddings = 0;
+  bool tie_word_embeddings = true;
+  float norm_eps = 1e-5f;
+  std::vector<int32_t> eos_token_ids;
+  std::vector<std::string> unknown_fields;
+  int head_dim() const { return hidden_size / num_heads; }
+};
+
 // Returns what the checkpoint calls its architecture: config.json's model_type or GGUF's general.architecture.
 absl::StatusOr<std::string> ReadModelType(const Checkpoint& checkpoint);
 
 // Returns the typed configuration, or an error "<file>: <field>: <what>".
 absl::StatusOr<LlamaConfig> ReadLlamaConfig(const Checkpoint& checkpoint);
 absl::StatusOr<NemotronHConfig> ReadNemotronHConfig(const Checkpoint& checkpoint);
+absl::StatusOr<Mamba2Config> ReadMamba2Config(const Checkpoint& checkpoint);
+absl::StatusOr<BloomConfig> ReadBloomConfig(const Checkpoint& checkpoint);
 
 // The same from the documents themselves; `path` (of config.json) is for messages.
 absl::StatusOr<LlamaConfig> ParseLlamaConfig(const Json& config, const Json& generation, const std::string& path);
 absl::StatusOr<NemotronHConfig> ParseNemotronHConfig(const Json& config, const Json& generation,
                                                      const std::string& path);
+absl::StatusOr<Mamba2Config> ParseMamba2Config(const Json& config, const Json& generation, const std::string& path);
+absl::StatusOr<BloomConfig> ParseBloomConfig(const Json& config, const Json& generation, const std::string& path);
 
 }  // namespace braid

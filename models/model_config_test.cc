@@ -105,7 +105,11 @@ TEST(LlamaConfig, RefusesBadFieldsByName) {
       {R"({"hidden_act":"gelu"})", "hidden_act: want silu"},
       {R"({"hidden_act":3})", "hidden_act: 3 is no string"},
       {R"({"rope_theta":0})", "rope_theta: 0"},
-      {R"({"rope_scaling":{"rope_type":"yarn","factor":2}})", "rope_scaling.rope_type: \"yarn\" is not supported"},
+      {R"({"rope_scaling":{"rope_type":"longrope","factor":2}})",
+       "rope_scaling.rope_type: \"longrope\" is not supported"},
+      {R"({"rope_scaling":{"rope_type":"yarn","factor":2}})", "rope_scaling.original_max_position_embeddings"},
+      {R"({"rope_scaling":{"rope_type":"yarn","factor":2,"original_max_position_embeddings":64,"mscale":1}})",
+       "rope_scaling.mscale: is not supported"},
       {R"({"rope_scaling":{"rope_type":"linear"}})", "rope_scaling.factor: is missing"},
       {R"({"rope_scaling":{"rope_type":"llama3","factor":8}})", "rope_scaling.original_max_position_embeddings"},
       {R"({"rope_scaling":{"type":"llama3","factor":8,"low_freq_factor":4,"original_max_position_embeddings":64}})",
@@ -113,6 +117,11 @@ TEST(LlamaConfig, RefusesBadFieldsByName) {
       {R"({"rope_scaling":7})", "rope_scaling: 7 is no object"},
       {R"({"partial_rotary_factor":0.5})", "partial_rotary_factor: want 1"},
       {R"({"sliding_window":4096})", "sliding_window"},
+      {R"({"model_type":"mistral","sliding_window":0})", "sliding_window: 0"},
+      {R"({"model_type":"qwen3","layer_types":["full_attention"]})", "layer_types: is no list of 4 layers"},
+      {R"({"model_type":"qwen3_moe"})", "num_experts: is missing"},
+      {R"({"model_type":"qwen3_moe","mlp_only_layers":[4]})", "mlp_only_layers: 4 is no layer in 0..3"},
+      {R"({"model_type":"mixtral","num_local_experts":8,"num_experts_per_tok":9})", "num_experts_per_tok: 9"},
       {R"({"eos_token_id":"2"})", "eos_token_id: \"2\""},
       {R"({"eos_token_id":[2,-1]})", "eos_token_id: -1"},
       {R"({"bos_token_id":288})", "bos_token_id: 288"},
@@ -122,7 +131,35 @@ TEST(LlamaConfig, RefusesBadFieldsByName) {
     ASSERT_FALSE(c.ok()) << bad.patch;
     EXPECT_THAT(c.status().message(), HasSubstr(std::string("m/config.json: ") + bad.message)) << bad.patch;
   }
-  EXPECT_TRUE(absl::IsUnimplemented(Llama(R"({"rope_scaling":{"rope_type":"yarn"}})").status()));
+  EXPECT_TRUE(absl::IsUnimplemented(Llama(R"({"rope_scaling":{"rope_type":"longrope"}})").status()));
+}
+
+TEST(LlamaConfig, WindowsAreOnesOwnLayerByLayer) {
+  EXPECT_THAT(Llama("{}")->windows, ElementsAre(0, 0, 0, 0));
+  EXPECT_THAT(Llama(R"({"model_type":"mistral","sliding_window":8})")->windows, ElementsAre(8, 8, 8, 8));
+  EXPECT_THAT(Llama(R"({"model_type":"qwen2","sliding_window":8})")->windows, ElementsAre(0, 0, 0, 0));
+  EXPECT_THAT(Llama(R"({"model_type":"qwen2","sliding_window":8,"use_sliding_window":true,"max_window_layers":3})")
+                  ->windows,
+              ElementsAre(0, 0, 0, 8));
+  EXPECT_THAT(Llama(R"({"model_type":"qwen3","sliding_window":8,"use_sliding_window":true,
+      "layer_types":["sliding_attention","full_attention","sliding_attention","full_attention"]})")
+                  ->windows,
+              ElementsAre(8, 0, 8, 0));
+}
+
+TEST(LlamaConfig, BiasesAndNormsAreTheModelTypes) {
+  const auto qwen2 = Llama(R"({"model_type":"qwen2"})"), qwen3 = Llama(R"({"model_type":"qwen3"})");
+  EXPECT_TRUE(qwen2->attention_bias && !qwen2->output_bias && !qwen2->qk_norm);
+  EXPECT_TRUE(!qwen3->attention_bias && qwen3->qk_norm);
+  EXPECT_TRUE(Llama(R"({"attention_bias":true})")->output_bias);
+}
+
+TEST(LlamaConfig, ExpertLayersFollowTheStepAndTheList) {
+  const std::string moe = R"({"model_type":"qwen3_moe","num_experts":8,"num_experts_per_tok":2,
+      "moe_intermediate_size":16,)";
+  EXPECT_THAT(Llama(moe + R"("mlp_only_layers":[1]})")->is_moe, ElementsAre(true, false, true, true));
+  EXPECT_THAT(Llama(moe + R"("decoder_sparse_step":2})")->is_moe, ElementsAre(false, true, false, true));
+  EXPECT_FALSE(Llama(moe + R"("decoder_sparse_step":2})")->moe.norm_top_k_prob);
 }
 
 TEST(InverseFrequencies, FollowTheDefinition) {
@@ -288,13 +325,13 @@ TEST(LlamaConfig, RefusesGgufKeysByName) {
 }
 
 TEST(LlamaConfig, AWholeGgufLlama) {
-  const std::string metadata = GgufU32("llama.vocab_size", 32) + GgufU32("llama.embedding_length", 64) +
-                               GgufU32("llama.feed_forward_length", 96) + GgufU32("llama.block_count", 2) +
+  const std::string metadata = GgufString("general.architecture", "llama") + GgufU32("llama.vocab_size", 32) +
+                               GgufU32("llama.embedding_length", 64) + GgufU32("llama.feed_forward_length", 96) + GgufU32("llama.block_count", 2) +
                                GgufU32("llama.context_length", 128) + GgufU32("llama.attention.head_count", 4) +
                                GgufF32("llama.rope.freq_base", 500'000.0f) + GgufU32("llama.novelty", 1) +
                                GgufU32("tokenizer.ggml.eos_token_id", 2) + GgufU32("tokenizer.ggml.eot_token_id", 5);
   const TestFolder folder;
-  const std::string bytes = GgufBytes(10, metadata, 1, GgufInfo("blk.0.attn_q.bias", {64}, 0, 0), 256);
+  const std::string bytes = GgufBytes(11, metadata, 1, GgufInfo("blk.0.attn_q.bias", {64}, 0, 0), 256);
   const auto checkpoint = Checkpoint::Open(folder.Write("m.gguf", bytes));
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   const auto c = ReadLlamaConfig(**checkpoint);

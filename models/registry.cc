@@ -1,5 +1,9 @@
 // Architecture name to loader: one visible array.
+#include "models/families/bloom.h"
+#include "models/families/gpt_oss.h"
 #include "models/families/llama.h"
+#include "models/families/mamba2.h"
+#include "models/families/nemotron.h"
 #include "models/families/nemotron_h.h"
 #include "models/model.h"
 #include "models/model_config.h"
@@ -15,6 +19,16 @@ struct Family {
 
 constexpr Family kFamilies[] = {
     {"llama", ReadLlamaInfo, LoadLlama},
+    {"mistral", ReadLlamaInfo, LoadLlama},
+    {"mixtral", ReadLlamaInfo, LoadLlama},
+    {"qwen2", ReadLlamaInfo, LoadLlama},
+    {"qwen3", ReadLlamaInfo, LoadLlama},
+    {"qwen3_moe", ReadLlamaInfo, LoadLlama},
+    {"qwen3moe", ReadLlamaInfo, LoadLlama},
+    {"bloom", ReadBloomInfo, LoadBloom},
+    {"gpt_oss", ReadGptOssInfo, LoadGptOss},
+    {"mamba2", ReadMamba2Info, LoadMamba2},
+    {"nemotron", ReadNemotronInfo, LoadNemotron},
     {"nemotron_h", ReadNemotronHInfo, LoadNemotronH},
 };
 

@@ -11,16 +11,25 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
   const TensorView attended = op.scratch().Matrix(h.rows, shape.q_size());
   op.Linear({.x = h, .weight = qkv.get(), .bias = DataOrNull(qkv_bias), .y = projected});
   const TensorView q = projected.Columns(0, shape.q_size());
+  const TensorView k = projected.Columns(shape.q_size(), shape.kv_size());
+  if (!q_norm.empty()) {
+    op.RmsNorm({.x = q, .weight = q_norm.data(), .eps = norm_eps, .y = q, .groups = shape.heads});
+    op.RmsNorm({.x = k, .weight = k_norm.data(), .eps = norm_eps, .y = k, .groups = shape.kv_heads});
+  }
   op.RopeKvWrite({.q = q,
-                  .k = projected.Columns(shape.q_size(), shape.kv_size()),
+                  .k = k,
                   .v = projected.Columns(shape.q_size() + shape.kv_size(), shape.kv_size()),
                   .inverse_frequencies = rotary.inverse_frequencies,
                   .adjacent_pairs = rotary.adjacent_pairs,
+                  .scale = rotary.scale,
                   .batch = &batch,
                   .cache = cache});
   op.Attention({.q = q,
                 .heads = shape.heads,
                 .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+                .window = window,
+                .slopes = DataOrNull(slopes),
+                .sinks = DataOrNull(sinks),
                 .batch = &batch,
                 .cache = cache,
                 .out = attended});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "models/blocks/weight_loader.h"
+#include "models/rope_config.h"
 
 namespace braid {
 
@@ -19,7 +20,13 @@ struct AttentionShape {
 struct Rotary {
   std::vector<float> inverse_frequencies;
   bool adjacent_pairs = false;
+  float scale = 1.0f;  // of what rotates
 };
+
+inline Rotary RotaryOf(const RopeConfig& rope, int head_dim) {
+  return {InverseFrequencies(rope, static_cast<int>(rope.partial * static_cast<float>(head_dim))), rope.adjacent_pairs,
+          rope.attention_factor};
+}
 
 struct AttentionBlock {
   AttentionShape shape;
@@ -27,12 +34,14 @@ struct AttentionBlock {
   std::vector<float> qkv_bias;    // empty: none
   Weight output;                  // [hidden, q]
   std::vector<float> output_bias;
+  std::vector<float> q_norm, k_norm;  // [head_dim] of each head, before positions; empty: none
+  float norm_eps = 1e-5f;
+  int window = 0;                     // positions that a query sees; 0: all
+  std::vector<float> slopes, sinks;   // [heads]; empty: none
 
   // x += attention(h). h [tokens, hidden] normed, x [tokens, hidden] residual.
   void Forward(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary, TensorView h,
                TensorView x) const;
 };
-
-inline const float* DataOrNull(const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); }
 
 }  // namespace braid

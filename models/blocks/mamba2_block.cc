@@ -2,11 +2,9 @@
 
 #include <cmath>
 
-#include "models/blocks/attention_block.h"
-
 namespace braid {
 
-MambaStateLayout StateLayoutOf(const NemotronHConfig::Mamba& config) {
+MambaStateLayout StateLayoutOf(const MambaConfig& config) {
   return {.heads = config.num_heads,
           .head_dim = config.head_dim,
           .state_size = config.state_size,
@@ -14,22 +12,21 @@ MambaStateLayout StateLayoutOf(const NemotronHConfig::Mamba& config) {
           .conv_kernel = config.conv_kernel};
 }
 
-Mamba2Block BindMamba2(const WeightLoader& w, const NemotronHConfig& config) {
-  const NemotronHConfig::Mamba& mamba = config.mamba;
+Mamba2Block BindMamba2(const WeightLoader& w, const MambaConfig& mamba, int hidden_size, float norm_eps) {
   const int64_t inner = mamba.inner_size(), conv = mamba.conv_size(), heads = mamba.num_heads;
   const int64_t projected = inner + conv + heads;
   Mamba2Block block{.config = mamba,
-                    .norm_eps = config.norm_eps,
-                    .in_proj = w.Matrix("in_proj.weight", projected, config.hidden_size),
+                    .norm_eps = norm_eps,
+                    .in_proj = w.Matrix("in_proj.weight", projected, hidden_size),
                     .conv_weight = w.Floats("conv1d.weight", {conv, 1, mamba.conv_kernel}),
                     .a = w.Floats("A_log", {heads}),
                     .d = w.Floats("D", {heads}),
                     .dt_bias = w.Floats("dt_bias", {heads}),
                     .norm_weight = w.Floats("norm.weight", {inner}),
-                    .out_proj = w.Matrix("out_proj.weight", config.hidden_size, inner)};
+                    .out_proj = w.Matrix("out_proj.weight", hidden_size, inner)};
   if (mamba.use_conv_bias) block.conv_bias = w.Floats("conv1d.bias", {conv});
   if (mamba.use_bias) block.in_proj_bias = w.Floats("in_proj.bias", {projected});
-  if (mamba.use_bias) block.out_proj_bias = w.Floats("out_proj.bias", {config.hidden_size});
+  if (mamba.use_bias) block.out_proj_bias = w.Floats("out_proj.bias", {hidden_size});
   for (float& a : block.a) a = -std::exp(a);
   return block;
 }

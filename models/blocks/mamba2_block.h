@@ -8,7 +8,7 @@
 namespace braid {
 
 struct Mamba2Block {
-  NemotronHConfig::Mamba config;
+  MambaConfig config;
   float norm_eps = 1e-5f;
   Weight in_proj;                      // [d_inner + conv_dim + heads, hidden]
   std::vector<float> in_proj_bias;     // empty: none
@@ -25,8 +25,8 @@ struct Mamba2Block {
 };
 
 // Reads the block's tensors ("in_proj.weight", "A_log", ...) under `w`.
-Mamba2Block BindMamba2(const WeightLoader& w, const NemotronHConfig& config);
+Mamba2Block BindMamba2(const WeightLoader& w, const MambaConfig& mamba, int hidden_size, float norm_eps);
 
-MambaStateLayout StateLayoutOf(const NemotronHConfig::Mamba& config);
+MambaStateLayout StateLayoutOf(const MambaConfig& config);
 
 }  // namespace braid

@@ -1,7 +1,5 @@
 #include "models/blocks/mlp_block.h"
 
-#include "models/blocks/attention_block.h"
-
 namespace braid {
 
 void GatedMlpBlock::Forward(Ops& op, TensorView h, TensorView x) const {
@@ -11,10 +9,10 @@ void GatedMlpBlock::Forward(Ops& op, TensorView h, TensorView x) const {
   op.Linear({.x = inner, .weight = down.get(), .epilogue = Epilogue::kAdd, .y = x});
 }
 
-void Relu2MlpBlock::Forward(Ops& op, TensorView h, TensorView x) const {
+void MlpBlock::Forward(Ops& op, TensorView h, TensorView x) const {
   Scratch::Scope scope(op.scratch());
   const TensorView inner = op.scratch().Matrix(h.rows, intermediate);
-  op.Linear({.x = h, .weight = up.get(), .bias = DataOrNull(up_bias), .epilogue = Epilogue::kRelu2, .y = inner});
+  op.Linear({.x = h, .weight = up.get(), .bias = DataOrNull(up_bias), .epilogue = activation, .y = inner});
   op.Linear({.x = inner, .weight = down.get(), .bias = DataOrNull(down_bias), .epilogue = Epilogue::kAdd, .y = x});
 }
 

@@ -1,4 +1,4 @@
-// Feed-forward blocks onto the residual: gated (SiLU) and plain (squared ReLU).
+// Feed-forward blocks onto the residual: gated (SiLU) and plain (squared ReLU, GELU).
 #pragma once
 
 #include "models/blocks/weight_loader.h"
@@ -14,12 +14,13 @@ struct GatedMlpBlock {
   void Forward(Ops& op, TensorView h, TensorView x) const;
 };
 
-// x += down(max(up(h), 0)^2)
-struct Relu2MlpBlock {
+// x += down(activation(up(h)))
+struct MlpBlock {
   int intermediate = 0;
   Weight up;    // [intermediate, hidden]
   Weight down;  // [hidden, intermediate]
   std::vector<float> up_bias, down_bias;  // empty: none
+  Epilogue activation = Epilogue::kRelu2;
 
   void Forward(Ops& op, TensorView h, TensorView x) const;
 };

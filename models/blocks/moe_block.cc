@@ -1,11 +1,9 @@
 #include "models/blocks/moe_block.h"
 
-#include "models/blocks/attention_block.h"
-
 namespace braid {
 
 MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config) {
-  const NemotronHConfig::Moe& moe = config.moe;
+  const MoeConfig& moe = config.moe;
   const int hidden = config.hidden_size, width = moe.latent_size.value_or(hidden);
   MoeBlock block{.config = moe,
                  .gate = w.Floats("gate.weight", {moe.num_experts, hidden}),
@@ -18,10 +16,8 @@ MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config) {
   }
   for (int e = 0; e < moe.num_experts; ++e) {
     const WeightLoader expert = w.Child(absl::StrCat("experts.", e, "."));
-    block.up.push_back(expert.Matrix("up_proj.weight", moe.intermediate_size, width));
-    block.down.push_back(expert.Matrix("down_proj.weight", width, moe.intermediate_size));
-    block.up_views.push_back(block.up.back().get());
-    block.down_views.push_back(block.down.back().get());
+    block.AddExpert(expert.Matrix("up_proj.weight", moe.intermediate_size, width),
+                    expert.Matrix("down_proj.weight", width, moe.intermediate_size));
   }
   if (moe.shared_intermediate_size > 0) {
     const int inner = moe.shared_intermediate_size;
@@ -34,19 +30,28 @@ MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config) {
   return block;
 }
 
+void MoeBlock::AddExpert(Weight up_weight, Weight down_weight) {
+  up.push_back(std::move(up_weight));
+  down.push_back(std::move(down_weight));
+  up_views.push_back(up.back().get());
+  down_views.push_back(down.back().get());
+}
+
 void MoeBlock::Forward(Ops& op, TensorView h, TensorView x) const {
   Scratch::Scope scope(op.scratch());
   auto* expert_ids = op.scratch().Array<int32_t>(h.rows * config.top_k);
   auto* expert_weights = op.scratch().Array<float>(h.rows * config.top_k);
   op.Route({.x = h,
             .gate = gate.data(),
-            .bias = selection_bias.data(),
+            .bias = DataOrNull(selection_bias),
             .experts = config.num_experts,
             .top_k = config.top_k,
             .groups = config.num_groups,
             .top_groups = config.top_k_groups,
             .normalize = config.norm_top_k_prob,
             .scale = config.routed_scaling_factor,
+            .scoring = config.scoring,
+            .logit_bias = DataOrNull(gate_bias),
             .expert_ids = expert_ids,
             .expert_weights = expert_weights});
   ExpertsArgs experts{.x = h,
@@ -56,7 +61,10 @@ void MoeBlock::Forward(Ops& op, TensorView h, TensorView x) const {
                       .expert_ids = expert_ids,
                       .expert_weights = expert_weights,
                       .add = true,
-                      .y = x};
+                      .y = x,
+                      .epilogue = epilogue,
+                      .up_bias = DataOrNull(up_bias),
+                      .down_bias = DataOrNull(down_bias)};
   if (to_latent != nullptr) {
     const TensorView latent = op.scratch().Matrix(h.rows, to_latent->rows());
     const TensorView mixed = op.scratch().Matrix(h.rows, to_latent->rows());

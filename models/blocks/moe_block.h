@@ -1,4 +1,4 @@
-// Mixture of experts onto the residual: sigmoid router, routed experts (in a latent width if the model has one),
+// Mixture of experts onto the residual: router, routed experts (in a latent width if the model has one),
 // and a shared expert that sees every token.
 #pragma once
 
@@ -8,14 +8,20 @@
 namespace braid {
 
 struct MoeBlock {
-  NemotronHConfig::Moe config;
+  MoeConfig config;
   std::vector<float> gate;             // [experts, hidden]
-  std::vector<float> selection_bias;   // [experts]
+  std::vector<float> gate_bias;        // [experts], of the logits; empty: none
+  std::vector<float> selection_bias;   // [experts], for choosing only; empty: none
   Weight to_latent, from_latent;       // [latent, hidden], [hidden, latent]; null without latent
   std::vector<float> to_latent_bias, from_latent_bias;
-  std::vector<Weight> up, down;        // per expert [inter, width], [width, inter]
+  Epilogue epilogue = Epilogue::kRelu2;
+  std::vector<Weight> up, down;        // per expert [inter, width] (a pair of them for a gate), [width, inter]
   std::vector<const PackedWeight*> up_views, down_views;
-  Relu2MlpBlock shared;                // intermediate 0: none
+  std::vector<float> up_bias, down_bias;  // [experts, rows]; empty: none
+
+  // Takes the next expert.
+  void AddExpert(Weight up_weight, Weight down_weight);
+  MlpBlock shared;                // intermediate 0: none
 
   // x += experts(h) + shared(h). h [tokens, hidden] normed.
   void Forward(Ops& op, TensorView h, TensorView x) const;

@@ -1,17 +1,17 @@
 // Both ends of a model: token rows in, final norm and logits out.
 #pragma once
 
-#include "models/blocks/weight_loader.h"
+#include "models/blocks/norm.h"
 
 namespace braid {
 
 struct TokenHead {
   Weight embedding;                // [vocab, hidden]
-  std::vector<float> final_norm;   // [hidden]
+  Norm embedding_norm;             // without weights: none
+  Norm final_norm;
   Weight output;                   // [vocab, hidden]; null: tied to the embedding
-  float norm_eps = 1e-5f;
 
-  // x [tokens, hidden] = rows of batch.ids
+  // x [tokens, hidden] = rows of batch.ids, normed if the model does
   void Embed(Ops& op, const RaggedBatch& batch, TensorView x) const;
   // hidden [logit_rows, hidden] = normed rows of x whose logits are wanted
   void FinalHidden(Ops& op, const RaggedBatch& batch, TensorView x, TensorView hidden) const;

@@ -85,6 +85,61 @@ Weight WeightLoader::Expert(std::string_view name, int64_t expert, int64_t exper
   return PackStored({stored}, false, absl::StrCat(scope_.prefix(), std::string(name), "[", expert, "]"));
 }
 
+Weight WeightLoader::ExpertGateUp(std::string_view gate, std::string_view up, int64_t expert, int64_t experts,
+                                  int64_t rows, int64_t cols) const {
+  const Quantization& quantization = tally_->quantization;
+  return PackStored({FindExpert(scope_, quantization, gate, expert, experts, rows, cols),
+                     FindExpert(scope_, quantization, up, expert, experts, rows, cols)},
+                    true, absl::StrCat(scope_.prefix(), std::string(gate), "+", std::string(up), "[", expert, "]"));
+}
+
+OwnedMatrix WeightLoader::Made(absl::StatusOr<OwnedMatrix> made, std::string_view name) const {
+  if (made.ok()) return *std::move(made);
+  scope_.Fail(absl::Status(made.status().code(), absl::StrCat(scope_.checkpoint().path(), ": ", scope_.prefix(),
+                                                              std::string(name), ": ", made.status().message())));
+  return {};
+}
+
+Weight WeightLoader::MatrixRows(std::string_view name, int64_t rows, int64_t cols,
+                                const std::vector<int64_t>& order) const {
+  StoredMatrix stored = FindMatrix(scope_, tally_->quantization, name, rows, cols);
+  if (!scope_.status().ok()) return nullptr;
+  const OwnedMatrix ordered = Made(TakeRows(stored.part, order), name);
+  stored.part = ordered.part;
+  return PackStored({stored}, false, absl::StrCat(scope_.prefix(), std::string(name)));
+}
+
+StoredMatrix WeightLoader::FindTurned(std::string_view name, int64_t expert, int64_t experts, int64_t rows,
+                                      int64_t cols, OwnedMatrix* owned) const {
+  const bool packed = scope_.Has(absl::StrCat(std::string(name), "_blocks"));
+  StoredMatrix stored =
+      FindExpert(scope_, tally_->quantization, name, expert, experts, packed ? rows : cols, packed ? cols : rows);
+  if (packed || !scope_.status().ok()) return stored;
+  *owned = Made(Transposed(stored.part), name);
+  stored.part = owned->part;
+  return stored;
+}
+
+Weight WeightLoader::TurnedExpert(std::string_view name, int64_t expert, int64_t experts, int64_t rows,
+                                  int64_t cols) const {
+  OwnedMatrix owned;
+  return PackStored({FindTurned(name, expert, experts, rows, cols, &owned)}, false,
+                    absl::StrCat(scope_.prefix(), std::string(name), "[", expert, "]"));
+}
+
+Weight WeightLoader::TurnedExpertGateUp(std::string_view name, int64_t expert, int64_t experts, int64_t rows,
+                                        int64_t cols) const {
+  OwnedMatrix owned;
+  StoredMatrix both = FindTurned(name, expert, experts, 2 * rows, cols, &owned);
+  if (!scope_.status().ok()) return nullptr;
+  std::vector<int64_t> even, odd;
+  for (int64_t i = 0; i < rows; ++i) even.push_back(2 * i), odd.push_back(2 * i + 1);
+  const OwnedMatrix gate = Made(TakeRows(both.part, even), name), up = Made(TakeRows(both.part, odd), name);
+  both.part = gate.part;
+  return PackStored({both, {.part = up.part, .tensors = {}}}, true,
+                    absl::StrCat(scope_.prefix(), std::string(name), "[", expert, "]"));
+}
+
 Weight WeightLoader::Stack(const std::vector<RowsOf>& matrices, int64_t cols) const {
   return Pack(matrices, cols, false);
 }

@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "models/model.h"
+#include "models/weights/matrix_rows.h"
 #include "models/weights/quantization.h"
 #include "models/weights/stored_matrix.h"
 
@@ -21,6 +22,8 @@ struct RowsOf {
 };
 
 using Weight = std::unique_ptr<const PackedWeight>;
+
+inline const float* DataOrNull(const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); }
 
 // A WeightScope that packs what it finds, in whatever format it is stored, and counts it. The first error stays in the
 // scope; after it, answers are empty. Thread: the loading one.
@@ -37,8 +40,18 @@ class WeightLoader {
   // Two matrices [rows, cols] laid side by side for Epilogue::kSiluGate.
   Weight GateUp(std::string_view gate, std::string_view up, int64_t rows, int64_t cols) const;
 
-  // Matrix `expert` of the `experts` [rows, cols] that lie stacked in MXFP4 under `name`: `name`_blocks, `name`_scales.
+  // Matrix `expert` of the `experts` [rows, cols] that lie stacked under `name` (stored_matrix.h).
   Weight Expert(std::string_view name, int64_t expert, int64_t experts, int64_t rows, int64_t cols) const;
+  // Such matrices of gates and of ups laid side by side.
+  Weight ExpertGateUp(std::string_view gate, std::string_view up, int64_t expert, int64_t experts, int64_t rows,
+                      int64_t cols) const;
+
+  // A matrix's rows in the order `order`.
+  Weight MatrixRows(std::string_view name, int64_t rows, int64_t cols, const std::vector<int64_t>& order) const;
+  // As Expert, but a tensor of plain floats lies turned: [experts, cols, rows].
+  Weight TurnedExpert(std::string_view name, int64_t expert, int64_t experts, int64_t rows, int64_t cols) const;
+  // As TurnedExpert, of gates [rows, cols] and ups that alternate row by row; packed side by side.
+  Weight TurnedExpertGateUp(std::string_view name, int64_t expert, int64_t experts, int64_t rows, int64_t cols) const;
 
   // A tensor of `shape` as f32, whatever its float type; finite.
   std::vector<float> Floats(std::string_view name, const Shape& shape) const;
@@ -59,6 +72,10 @@ class WeightLoader {
       : scope_(std::move(scope)), backend_(backend), tally_(std::move(tally)) {}
   Weight Pack(const std::vector<RowsOf>& matrices, int64_t cols, bool gate_up_pair) const;
   Weight PackStored(const std::vector<StoredMatrix>& stored, bool gate_up_pair, const std::string& names) const;
+  StoredMatrix FindTurned(std::string_view name, int64_t expert, int64_t experts, int64_t rows, int64_t cols,
+                          OwnedMatrix* owned) const;
+  // The matrix in `made`, or none and its error kept.
+  OwnedMatrix Made(absl::StatusOr<OwnedMatrix> made, std::string_view name) const;
   void Count(const StoredTensor& tensor) const;
 
   WeightScope scope_;

@@ -1,4 +1,5 @@
-// Llama 2 and 3, SmolLM and their like: attention with rotary positions and a gated MLP in every layer.
+// Llama 2 and 3, SmolLM, Mistral, Mixtral, Qwen 2 and 3: attention with rotary positions, then a gated MLP or gated
+// experts, in every layer.
 #pragma once
 
 #include "models/model.h"

@@ -12,7 +12,7 @@
 namespace braid {
 namespace {
 
-using Mixer = std::variant<Mamba2Block, AttentionBlock, Relu2MlpBlock, MoeBlock>;
+using Mixer = std::variant<Mamba2Block, AttentionBlock, MlpBlock, MoeBlock>;
 
 struct Layer {
   std::vector<float> norm;  // [hidden]
@@ -29,9 +29,9 @@ AttentionBlock BindAttention(const WeightLoader& w, const NemotronHConfig& c) {
           .output = w.Matrix("o_proj.weight", c.hidden_size, shape.q_size())};
 }
 
-Relu2MlpBlock BindMlp(const WeightLoader& w, const NemotronHConfig& c, int ordinal) {
+MlpBlock BindMlp(const WeightLoader& w, const NemotronHConfig& c, int ordinal) {
   const int inner = c.mlp.intermediate_sizes[ordinal];
-  Relu2MlpBlock mlp{.intermediate = inner,
+  MlpBlock mlp{.intermediate = inner,
                     .up = w.Matrix("up_proj.weight", inner, c.hidden_size),
                     .down = w.Matrix("down_proj.weight", c.hidden_size, inner)};
   if (c.mlp.bias) mlp.up_bias = w.Floats("up_proj.bias", {inner});
@@ -41,7 +41,7 @@ Relu2MlpBlock BindMlp(const WeightLoader& w, const NemotronHConfig& c, int ordin
 
 Mixer BindMixer(const WeightLoader& w, const NemotronHConfig& c, LayerKind kind, int mlp_ordinal) {
   switch (kind) {
-    case LayerKind::kMamba: return BindMamba2(w, c);
+    case LayerKind::kMamba: return BindMamba2(w, c.mamba, c.hidden_size, c.norm_eps);
     case LayerKind::kAttention: return BindAttention(w, c);
     case LayerKind::kMlp: return BindMlp(w, c, mlp_ordinal);
     case LayerKind::kMoe: return BindMoe(w, c);
@@ -74,8 +74,7 @@ class NemotronH : public Model {
     // Published files say "backbone."; what transformers holds in memory, and some write, is "model.".
     const WeightLoader body = w.Child(w.Has("model.embeddings.weight") ? "model." : "backbone.");
     head_ = {.embedding = body.Matrix("embeddings.weight", config.vocab_size, config.hidden_size),
-             .final_norm = body.Floats("norm_f.weight", {config.hidden_size}),
-             .norm_eps = config.norm_eps};
+             .final_norm = {.weight = body.Floats("norm_f.weight", {config.hidden_size}), .eps = config.norm_eps}};
     if (!config.tie_word_embeddings) {
       head_.output = w.Matrix("lm_head.weight", config.vocab_size, config.hidden_size);
     }
@@ -122,7 +121,7 @@ class NemotronH : public Model {
     }
     // No positional encoding: an empty Rotary.
     void operator()(const AttentionBlock& block) { block.Forward(op, batch, cache.kv[attentions++], Rotary{}, h, x); }
-    void operator()(const Relu2MlpBlock& block) { block.Forward(op, h, x); }
+    void operator()(const MlpBlock& block) { block.Forward(op, h, x); }
     void operator()(const MoeBlock& block) { block.Forward(op, h, x); }
   };
 

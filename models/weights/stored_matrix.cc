@@ -36,6 +36,21 @@ class MatrixReader {
   }
 
   StoredMatrix ReadExpert(int64_t expert, int64_t experts) {
+    return Find("_blocks") != nullptr ? ReadMxFp4Expert(expert, experts) : ReadPlainExpert(expert, experts);
+  }
+
+ private:
+  StoredMatrix ReadPlainExpert(int64_t expert, int64_t experts) {
+    const StoredTensor all = Take("", {experts, rows_, cols_});
+    if (!scope_.status().ok()) return {};
+    const size_t bytes = all.bytes.size() / experts;
+    out_.part = {all.dtype, rows_, cols_, all.bytes.subspan(expert * bytes, bytes)};
+    out_.tensors[0].bytes = out_.part.bytes;
+    return Finish();
+  }
+
+  StoredMatrix ReadMxFp4Expert(int64_t expert, int64_t experts) {
+    if (!CheckColumns(32, "MXFP4")) return {};
     const StoredTensor blocks = Take("_blocks", {experts, rows_, cols_ / 32, 16}, DType::kU8);
     const StoredTensor scales = Take("_scales", {experts, rows_, cols_ / 32}, DType::kU8);
     if (!scope_.status().ok()) return {};
@@ -56,7 +71,6 @@ class MatrixReader {
     return false;
   }
 
- private:
   void ReadFp8() {
     const StoredTensor codes = Take("", {rows_, cols_});
     CheckFormat(DType::kF8E4M3);
@@ -227,9 +241,7 @@ StoredMatrix FindMatrix(const WeightScope& scope, const Quantization& quantizati
 StoredMatrix FindExpert(const WeightScope& scope, const Quantization& quantization, std::string_view name,
                         int64_t expert, int64_t experts, int64_t rows, int64_t cols) {
   CHECK(expert >= 0 && expert < experts) << expert << " of " << experts;
-  MatrixReader reader(scope, quantization, name, rows, cols);
-  if (!reader.CheckColumns(32, "MXFP4")) return {};
-  return reader.ReadExpert(expert, experts);
+  return MatrixReader(scope, quantization, name, rows, cols).ReadExpert(expert, experts);
 }
 
 }  // namespace braid

@@ -5,6 +5,7 @@
 //   X.weight of U8 [rows, cols / 2] with X.weight_scale of F8_E4M3 and X.weight_scale_2 (ModelOpt's NVFP4), or with
 //   X.weight_scale of U8 (MXFP4)
 //   X.weight_packed of U8 with X.weight_scale and the reciprocal X.weight_global_scale (compressed-tensors)
+//   X of F32, F16, BF16 or a GGUF type [experts, rows, cols]
 //   X_blocks of U8 [experts, rows, cols / 32, 16] with X_scales [experts, rows, cols / 32] (MXFP4 of GPT-OSS)
 #pragma once
 
@@ -27,7 +28,8 @@ struct StoredMatrix {
 StoredMatrix FindMatrix(const WeightScope& scope, const Quantization& quantization, std::string_view name,
                         int64_t rows, int64_t cols);
 
-// Finds matrix `expert` of the `experts` [rows, cols] that are stacked in `name` ("experts.down_proj").
+// Finds matrix `expert` of the `experts` [rows, cols] that are stacked in `name`: "ffn_up_exps.weight" as a tensor
+// [experts, rows, cols], or "experts.down_proj" in MXFP4's two.
 StoredMatrix FindExpert(const WeightScope& scope, const Quantization& quantization, std::string_view name,
                         int64_t expert, int64_t experts, int64_t rows, int64_t cols);
 

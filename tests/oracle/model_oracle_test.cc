@@ -21,6 +21,7 @@ constexpr int kBlockSize = 32, kGrid = 32, kMaxSequences = 4, kBlocksPerSequence
 struct Golden {
   std::string name;
   float logit_tolerance;  // tests/data/models/README.md
+  std::string file = "";  // the checkpoint within the folder; the folder itself when empty
 };
 
 std::string FolderOf(const std::string& name) { return std::string(BRAID_SOURCE_DIR "/tests/data/models/") + name; }
@@ -61,8 +62,8 @@ using Schedule = std::vector<std::vector<Part>>;
 // A model with room for a few sequences, whose logits are all wanted.
 class Bench {
  public:
-  Bench(const std::string& name, Backend& backend) : backend_(backend) {
-    auto checkpoint = Checkpoint::Open(FolderOf(name));
+  Bench(const Golden& golden, Backend& backend) : backend_(backend) {
+    auto checkpoint = Checkpoint::Open(FolderOf(golden.name) + golden.file);
     CHECK(checkpoint.ok()) << checkpoint.status();
     auto model = LoadModel(**checkpoint, backend, nullptr);
     CHECK(model.ok()) << model.status();
@@ -188,7 +189,7 @@ TEST_P(ModelOracle, LogitsAndGreedyTokensAgreeForEveryCutAndCompany) {
   std::vector<float> first_cpu;
   for (const std::unique_ptr<Backend>& backend : Backends()) {
     SCOPED_TRACE(backend->Name());
-    Bench bench(golden.name, *backend);
+    Bench bench(golden, *backend);
     const std::vector<float> whole = bench.Run({tokens}, Chunks(length, length))[0];
     ASSERT_EQ(whole.size(), static_cast<size_t>(length * expected.vocab));
     const float difference = WorstDifference(whole, expected.logits);
@@ -218,11 +219,17 @@ TEST_P(ModelOracle, LogitsAndGreedyTokensAgreeForEveryCutAndCompany) {
 
 INSTANTIATE_TEST_SUITE_P(Families, ModelOracle,
                          testing::Values(Golden{"llama", 1e-4f}, Golden{"llama3_rope", 3e-4f},
+                                         Golden{"qwen2", 1e-4f}, Golden{"qwen3", 1e-4f}, Golden{"qwen3_moe", 1e-4f},
+                                         Golden{"qwen2", 1e-4f, "/model.gguf"}, Golden{"qwen3", 1e-4f, "/model.gguf"},
+                                         Golden{"qwen3_moe", 1e-4f, "/model.gguf"},
+                                         Golden{"mistral", 1e-4f}, Golden{"mixtral", 1e-4f},
+                                         Golden{"nemotron", 1e-4f}, Golden{"mamba2", 1e-4f},
+                                         Golden{"gpt_oss", 1e-4f}, Golden{"gpt_oss_mxfp4", 4e-3f}, Golden{"bloom", 1e-4f},
                                          Golden{"nemotron_h", 1e-4f}, Golden{"nemotron_h_dense", 1e-4f},
                                          Golden{"nemotron_h_latent_mtp", 1e-4f}, Golden{"nemotron_h_fp8", 1e-4f},
                                          Golden{"llama_ct_fp8", 1e-4f}, Golden{"nemotron_h_nvfp4", 1e-3f},
                                          Golden{"nemotron_h_mixed", 1e-3f}, Golden{"llama_ct_nvfp4", 1e-3f}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& info) { return info.param.name + (info.param.file.empty() ? "" : "_gguf"); });
 
 }  // namespace
 }  // namespace braid

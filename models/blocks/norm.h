@@ -1,0 +1,23 @@
+// RMSNorm, or with a bias LayerNorm.
+#pragma once
+
+#include "models/blocks/weight_loader.h"
+
+namespace braid {
+
+struct Norm {
+  std::vector<float> weight;  // [hidden]
+  std::vector<float> bias;    // empty: RMSNorm
+  float eps = 1e-5f;
+
+  // y = norm(x), rows [tokens, hidden]; y may be x.
+  void Forward(Ops& op, TensorView x, TensorView y) const {
+    if (bias.empty()) {
+      op.RmsNorm({.x = x, .weight = weight.data(), .eps = eps, .y = y});
+    } else {
+      op.LayerNorm({.x = x, .weight = weight.data(), .bias = bias.data(), .eps = eps, .y = y});
+    }
+  }
+};
+
+}  // namespace braid

@@ -1,0 +1,149 @@
+#include "models/families/bloom.h"
+
+#include <cmath>
+
+#include "models/blocks/attention_block.h"
+#include "models/blocks/mlp_block.h"
+#include "models/blocks/token_head.h"
+#include "models/model_config.h"
+
+namespace braid {
+namespace {
+
+struct Layer {
+  Norm input_norm;
+  AttentionBlock attention;
+  Norm post_norm;
+  MlpBlock mlp;
+};
+
+Norm BindNorm(const WeightLoader& w, const std::string& name, const BloomConfig& c) {
+  return {.weight = w.Floats(name + ".weight", {c.hidden_size}),
+          .bias = w.Floats(name + ".bias", {c.hidden_size}),
+          .eps = c.norm_eps};
+}
+
+// 2^(-8 i / n) of head i = 1..n, n the power of two at or below `heads`; further heads take every other of 2n's.
+std::vector<float> AlibiSlopes(int heads) {
+  int power = 1;
+  while (2 * power <= heads) power *= 2;
+  std::vector<float> slopes;
+  for (int i = 0; i < heads; ++i) {
+    const double exponent = i < power ? -8.0 * (i + 1) / power : -4.0 * (2 * (i - power) + 1) / power;
+    slopes.push_back(static_cast<float>(std::exp2(exponent)));
+  }
+  return slopes;
+}
+
+// Where rows of q, then k, then v lie in the stored [heads, 3, head_dim].
+std::vector<int64_t> RowsByPart(const BloomConfig& c) {
+  std::vector<int64_t> rows;
+  for (int64_t part = 0; part < 3; ++part) {
+    for (int64_t head = 0; head < c.num_heads; ++head) {
+      for (int64_t d = 0; d < c.head_dim(); ++d) rows.push_back((3 * head + part) * c.head_dim() + d);
+    }
+  }
+  return rows;
+}
+
+AttentionBlock BindAttention(const WeightLoader& w, const BloomConfig& c) {
+  const std::vector<int64_t> rows = RowsByPart(c);
+  AttentionBlock attention{.shape = {c.hidden_size, c.num_heads, c.num_heads, c.head_dim()},
+                           .qkv = w.MatrixRows("query_key_value.weight", 3LL * c.hidden_size, c.hidden_size, rows),
+                           .output = w.Matrix("dense.weight", c.hidden_size, c.hidden_size),
+                           .output_bias = w.Floats("dense.bias", {c.hidden_size}),
+                           .slopes = AlibiSlopes(c.num_heads)};
+  const std::vector<float> bias = w.Floats("query_key_value.bias", {3LL * c.hidden_size});
+  for (size_t i = 0; i < bias.size(); ++i) attention.qkv_bias.push_back(bias[rows[i]]);
+  return attention;
+}
+
+MlpBlock BindMlp(const WeightLoader& w, const BloomConfig& c) {
+  const int inner = 4 * c.hidden_size;
+  return {.intermediate = inner,
+          .up = w.Matrix("dense_h_to_4h.weight", inner, c.hidden_size),
+          .down = w.Matrix("dense_4h_to_h.weight", c.hidden_size, inner),
+          .up_bias = w.Floats("dense_h_to_4h.bias", {inner}),
+          .down_bias = w.Floats("dense_4h_to_h.bias", {c.hidden_size}),
+          .activation = Epilogue::kGelu};
+}
+
+Layer Bind(const WeightLoader& w, const BloomConfig& c) {
+  return {.input_norm = BindNorm(w, "input_layernorm", c),
+          .attention = BindAttention(w.Child("self_attention."), c),
+          .post_norm = BindNorm(w, "post_attention_layernorm", c),
+          .mlp = BindMlp(w.Child("mlp."), c)};
+}
+
+ModelInfo InfoOf(const BloomConfig& c) {
+  ModelInfo info{.family = "bloom",
+                 .layers_by_kind = {{"attention", c.num_layers}, {"mlp", c.num_layers}},
+                 .vocab_size = c.vocab_size,
+                 .hidden_size = c.hidden_size,
+                 .max_model_len = c.max_position_embeddings,
+                 .eos_token_ids = c.eos_token_ids};
+  info.cache.attention.assign(c.num_layers, {c.num_heads, c.head_dim()});
+  return info;
+}
+
+class Bloom : public Model {
+ public:
+  Bloom(const BloomConfig& config, const WeightLoader& w) : config_(config), info_(InfoOf(config)) {
+    const WeightLoader body = w.Child(w.Has("transformer.word_embeddings.weight") ? "transformer." : "");
+    head_ = {.embedding = body.Matrix("word_embeddings.weight", config.vocab_size, config.hidden_size),
+             .embedding_norm = BindNorm(body, "word_embeddings_layernorm", config),
+             .final_norm = BindNorm(body, "ln_f", config)};
+    if (!config.tie_word_embeddings) {
+      head_.output = w.Matrix("lm_head.weight", config.vocab_size, config.hidden_size);
+    }
+    for (int i = 0; i < config.num_layers && w.status().ok(); ++i) {
+      layers_.push_back(Bind(body.Child(absl::StrCat("h.", i, ".")), config));
+    }
+    weight_bytes_ = w.packed_bytes();
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  int64_t weight_bytes() const override { return weight_bytes_; }
+
+  void Forward(Ops& op, const RaggedBatch& batch, const CacheView& cache, TensorView hidden) const override {
+    Scratch::Scope scope(op.scratch());
+    const TensorView x = op.scratch().Matrix(batch.num_tokens(), config_.hidden_size);
+    const TensorView h = op.scratch().Matrix(batch.num_tokens(), config_.hidden_size);
+    head_.Embed(op, batch, x);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const Layer& layer = layers_[i];
+      layer.input_norm.Forward(op, x, h);
+      layer.attention.Forward(op, batch, cache.kv[i], Rotary{}, h, x);
+      layer.post_norm.Forward(op, x, h);
+      layer.mlp.Forward(op, h, x);
+    }
+    head_.FinalHidden(op, batch, x, hidden);
+  }
+
+  void Logits(Ops& op, TensorView hidden, TensorView logits) const override { head_.Logits(op, hidden, logits); }
+
+ private:
+  const BloomConfig config_;
+  const ModelInfo info_;
+  TokenHead head_;
+  std::vector<Layer> layers_;
+  int64_t weight_bytes_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<ModelInfo> ReadBloomInfo(const Checkpoint& checkpoint) {
+  ASSIGN_OR_RETURN(const BloomConfig config, ReadBloomConfig(checkpoint));
+  return InfoOf(config);
+}
+
+absl::StatusOr<std::unique_ptr<Model>> LoadBloom(const Checkpoint& checkpoint, Backend& backend,
+                                                    const LoadProgress& progress) {
+  ASSIGN_OR_RETURN(const BloomConfig config, ReadBloomConfig(checkpoint));
+  const WeightLoader loader(checkpoint, backend, progress);
+  auto model = std::make_unique<Bloom>(config, loader);
+  RETURN_IF_ERROR(loader.status());
+  return model;
+}
+
+}  // namespace braid
