@@ -292,6 +292,36 @@ TEST(NemotronHConfig, RefusesBadFieldsByName) {
   }
 }
 
+TEST(Mamba2Config, RefusesBadFieldsByName) {
+  const Bad cases[] = {
+      {R"({"num_heads":null})", "num_heads: is missing"},
+      {R"({"n_groups":3})", "n_groups: 3 does not divide num_heads 8"},
+      {R"({"expand":3})", "expand: 3 x hidden_size 64 is not num_heads x head_dim 128"},
+      {R"({"rms_norm":false})", "rms_norm: want true"},
+      {R"({"hidden_act":"gelu"})", "hidden_act: want silu"},
+  };
+  for (const Bad& bad : cases) {
+    const auto c = ParseMamba2Config(Config("mamba2", bad.patch), Json::object(), "m/config.json");
+    ASSERT_FALSE(c.ok()) << bad.patch;
+    EXPECT_THAT(c.status().message(), HasSubstr(std::string("m/config.json: ") + bad.message)) << bad.patch;
+  }
+  EXPECT_THAT(ParseMamba2Config(Config("mamba2"), Json::object(), "m/config.json")->unknown_fields, IsEmpty());
+}
+
+TEST(BloomConfig, RefusesBadFieldsByName) {
+  const Bad cases[] = {
+      {R"({"n_head":5})", "n_head: 5 does not divide hidden_size 48"},
+      {R"({"n_layer":0})", "n_layer: 0"},
+      {R"({"apply_residual_connection_post_layernorm":true})", "apply_residual_connection_post_layernorm: want false"},
+  };
+  for (const Bad& bad : cases) {
+    const auto c = ParseBloomConfig(Config("bloom", bad.patch), Json::object(), "m/config.json");
+    ASSERT_FALSE(c.ok()) << bad.patch;
+    EXPECT_THAT(c.status().message(), HasSubstr(std::string("m/config.json: ") + bad.message)) << bad.patch;
+  }
+  EXPECT_THAT(ParseBloomConfig(Config("bloom"), Json::object(), "m/config.json")->unknown_fields, IsEmpty());
+}
+
 // A llama file with `extra` metadata entries and a tensor of frequency divisors.
 absl::StatusOr<LlamaConfig> GgufLlama(const std::string& extra, uint64_t num_extra, uint32_t heads = 4) {
   const std::string metadata = GgufString("general.architecture", "llama") + GgufU32("llama.vocab_size", 32) +
