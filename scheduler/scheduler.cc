@@ -19,6 +19,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, const SchedulerLimits& limit
   CHECK_GT(config.block_size, 0);
   CHECK_GT(config.state_grid, 0);
   CHECK_GT(limits.max_model_len, 0);
+  CHECK_GE(config.max_drafts, 0);
   // Every running sequence may decode in every step, so more rows than the budget would starve some.
   const int num_rows = std::min(config.max_sequences, config.max_tokens_per_step);
   rows_.resize(num_rows);
@@ -60,6 +61,8 @@ std::vector<Committed> Scheduler::Apply(std::vector<SchedulerEvent> events, int6
       fixed_tokens_ = cost->fixed_tokens;
     } else if (std::holds_alternative<ResetPrefixCache>(event)) {
       prefix_cache_.Reset();
+    } else if (auto* drafts = std::get_if<SequenceDrafts>(&event)) {
+      TakeDrafts(std::move(*drafts));
     } else {
       Cancel(std::get<SequenceCancel>(event).id, &ended);
     }
@@ -94,6 +97,13 @@ void Scheduler::Cancel(SequenceId id, std::vector<Committed>* ended) {
   if (found == sequences_.end() || found->second->status == SequenceStatus::kEnded) return;
   End(*found->second);
   ended->push_back({.id = id, .ended = true, .reason = EndReason::kCancelled});
+}
+
+void Scheduler::TakeDrafts(SequenceDrafts drafts) {
+  const auto found = sequences_.find(drafts.id);
+  if (found == sequences_.end() || found->second->status != SequenceStatus::kRunning) return;
+  found->second->drafts = std::move(drafts.tokens);
+  drafted_.push_back(drafts.id);
 }
 
 void Scheduler::EndOverdue(std::vector<Committed>* ended) {
@@ -139,18 +149,19 @@ StepPlan Scheduler::Plan() {
   BoundStall(step);
   PlanChunks(step);
   PlanAdmissions(step);
+  PlanDrafts(step);
   if (step.plan.empty()) return {};  // released rows wait for a plan that is launched
   PlanSnapshots(step);
   step.plan.released_rows = std::exchange(released_rows_, {});
   last_epoch_ = step.plan.epoch;
-  launched_.push_back({step.plan.epoch, step.num_samples, std::move(step.filled)});
+  launched_.push_back({step.plan.epoch, step.num_samples, step.num_drafts, std::move(step.filled)});
   return std::move(step.plan);
 }
 
 void Scheduler::PlanDecodes(Building& step) {
   for (size_t i = 0; i < running_.size(); ++i) {  // a preemption shortens running_ from its end, never before i
     Sequence& sequence = *running_[i];
-    if (sequence.prefilling() || sequence.full()) continue;
+    if (sequence.prefilling() || sequence.full() || sequence.drafts_in_flight > 0) continue;
     if (GrowForDecode(sequence, step)) AddStep(sequence, 1, step);
   }
 }
@@ -170,6 +181,43 @@ bool Scheduler::GrowForDecode(Sequence& sequence, Building& step) {
   sequence.blocks.push_back(TakeBlock());
   step.plan.new_blocks.push_back({sequence.row, {sequence.blocks.back().id()}});
   return true;
+}
+
+// Drafts come last: they take what decodes and prompts leave of the budget and of the blocks, and nobody is preempted
+// for them. A sequence with a token in flight has none, for they would stand behind a token not yet known.
+void Scheduler::PlanDrafts(Building& step) {
+  if (drafted_.empty()) return;
+  int budget = config_.max_tokens_per_step - step.plan.num_tokens();
+  for (SequenceStep& one : step.plan.steps) {
+    Sequence& sequence = *rows_[one.row];
+    if (one.prefill || sequence.drafts.empty() || sequence.num_in_flight != 1) continue;
+    // The last token up to max_length is drawn behind the last draft.
+    const int32_t room = std::min({budget, config_.max_drafts, sequence.max_length - sequence.num_known() - 1});
+    const int32_t wanted = std::min(room, static_cast<int32_t>(sequence.drafts.size()));
+    const int32_t count = GrowForDrafts(sequence, wanted, step);
+    if (count <= 0) continue;
+    one.drafts.assign(sequence.drafts.begin(), sequence.drafts.begin() + count);
+    one.num_tokens += count;
+    sequence.num_computed += count;
+    sequence.drafts_in_flight = count;
+    step.num_drafts += count;
+    budget -= count;
+  }
+  for (const SequenceId id : std::exchange(drafted_, {})) {
+    if (const auto found = sequences_.find(id); found != sequences_.end()) found->second->drafts.clear();
+  }
+}
+
+// Returns how many of the wanted drafts have blocks, free ones added.
+int32_t Scheduler::GrowForDrafts(Sequence& sequence, int32_t wanted, Building& step) {
+  if (wanted <= 0 || limits_.num_blocks == 0) return wanted;
+  while (BlocksFor(sequence.num_computed + wanted) > static_cast<int>(sequence.blocks.size())) {
+    if (blocks_.num_free() == 0 && prefix_cache_.num_idle() == 0) break;
+    sequence.blocks.push_back(TakeBlock());
+    step.plan.new_blocks.push_back({sequence.row, {sequence.blocks.back().id()}});
+  }
+  const int32_t places = static_cast<int32_t>(sequence.blocks.size()) * config_.block_size;
+  return std::min(wanted, places - sequence.num_computed);
 }
 
 // A step of n decodes costs fixed + n; c prompt tokens beside them make it fixed + n + c <= max_stall (fixed + n).
@@ -324,24 +372,41 @@ std::vector<Committed> Scheduler::Commit(const StepResult& result) {
   if (result.epoch == 0 && result.results.empty()) return {};  // of an empty plan
   CHECK(!launched_.empty()) << "result of epoch " << result.epoch << " without a plan";
   CHECK_EQ(launched_.front().epoch, result.epoch);
-  CHECK_EQ(launched_.front().num_samples, static_cast<int>(result.results.size())) << "in epoch " << result.epoch;
+  const int most = launched_.front().num_samples + launched_.front().num_drafts;
+  CHECK_GE(static_cast<int>(result.results.size()), launched_.front().num_samples) << "in epoch " << result.epoch;
+  CHECK_LE(static_cast<int>(result.results.size()), most) << "in epoch " << result.epoch;
   PublishBlocks(launched_.front());
   KeepSnapshots(result.epoch);
   launched_.pop_front();
   committed_epoch_ = result.epoch;
   std::vector<Committed> committed;
   committed.reserve(result.results.size());
-  for (const SequenceResult& one : result.results) {
-    Sequence* sequence = rows_[one.row];
-    if (sequence != nullptr && sequence->id == one.id) CommitToken(*sequence, one.token, &committed);
+  for (std::span<const SequenceResult> rest(result.results); !rest.empty();) {
+    Sequence* sequence = rows_[rest[0].row];
+    const bool known = sequence != nullptr && sequence->id == rest[0].id;
+    rest = rest.subspan(known ? CommitStep(*sequence, rest, &committed) : 1);
   }
   ReleaseRetired();  // after the results: a preempted sequence keeps its row for them
   ShortenRunning();
   return committed;
 }
 
-void Scheduler::CommitToken(Sequence& sequence, int32_t token, std::vector<Committed>* committed) {
+// Takes the results of the sequence's step from the front of `results`; those behind its end come to nothing. Rejected
+// drafts take back the cursor only: their places are computed again. Returns how many results were taken.
+size_t Scheduler::CommitStep(Sequence& sequence, std::span<const SequenceResult> results,
+                             std::vector<Committed>* committed) {
   --sequence.num_in_flight;
+  const int32_t drafts = std::exchange(sequence.drafts_in_flight, 0);
+  size_t taken = 0;
+  while (taken < results.size() && results[taken].id == sequence.id && sequence.status != SequenceStatus::kEnded) {
+    CommitToken(sequence, results[taken++].token, committed);
+  }
+  CHECK_LE(taken, static_cast<size_t>(drafts) + 1) << "sequence " << sequence.id;
+  if (sequence.status == SequenceStatus::kRunning) sequence.num_computed -= drafts + 1 - static_cast<int32_t>(taken);
+  return taken;
+}
+
+void Scheduler::CommitToken(Sequence& sequence, int32_t token, std::vector<Committed>* committed) {
   Committed one = {.id = sequence.id, .token = token};
   if (token < 0) {
     one = {.id = sequence.id, .ended = true, .reason = EndReason::kFailed};
