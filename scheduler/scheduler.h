@@ -117,8 +117,6 @@ class Scheduler {
   void Arrive(SequenceArrival arrival, std::vector<Committed>* ended);
   void Cancel(SequenceId id, std::vector<Committed>* ended);
   void EndOverdue(std::vector<Committed>* ended);
-  void TakeDrafts(SequenceDrafts drafts);
-  size_t CommitStep(Sequence& sequence, std::span<const SequenceResult> results, std::vector<Committed>* committed);
   void CommitToken(Sequence& sequence, int32_t token, std::vector<Committed>* committed);
   void End(Sequence& sequence);
   void ShortenRunning();
@@ -135,8 +133,12 @@ class Scheduler {
   bool BudgetAllows(const Sequence& sequence, const Building& step) const;
   void Admit(Sequence& sequence, Building& step);
   bool GrowForDecode(Sequence& sequence, Building& step);
+
+  // Speculation; in scheduler_drafts.cc.
+  void TakeDrafts(SequenceDrafts drafts);
   void PlanDrafts(Building& step);
   int32_t GrowForDrafts(Sequence& sequence, int32_t wanted, Building& step);
+  size_t CommitStep(Sequence& sequence, std::span<const SequenceResult> results, std::vector<Committed>* committed);
 
   // The prefix cache; in scheduler_prefix.cc.
   bool FitsIn(const Sequence& sequence);
