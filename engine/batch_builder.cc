@@ -19,17 +19,18 @@ void BatchBuilder::Build(const StepPlan& plan, int state_grid, const WantsPrompt
 }
 
 void BatchBuilder::Add(const SequenceStep& step, int state_grid, bool all_logits, SequenceRow* row) {
-  const int32_t end = step.start + step.num_tokens;
+  const int32_t end = step.start + step.num_tokens, num_drafts = static_cast<int32_t>(step.drafts.size());
+  row->tokens.insert(row->tokens.end(), step.drafts.begin(), step.drafts.end());
   CHECK_LE(end, static_cast<int32_t>(row->tokens.size())) << "sequence " << step.id;
   SequenceSpan span{.first_row = static_cast<int32_t>(ids_.size()),
                     .num_tokens = step.num_tokens,
                     .start = step.start,
-                    .num_committed = step.num_tokens,
+                    .num_committed = step.num_tokens - num_drafts,
                     .blocks = row->blocks.data(),
                     .state_slot = row->state_slot,
                     .state_position = row->state_position};
   for (int32_t position = step.start; position < end; ++position) {
-    const bool samples = step.samples && position + 1 == end;
+    const bool samples = step.samples && position + 1 + num_drafts >= end;
     if (samples || (all_logits && position + 1 < row->prompt_tokens)) {
       logit_row_indices_.push_back(static_cast<int32_t>(ids_.size()));
       logit_rows_.push_back({step.row, step.id, position, samples});

@@ -23,7 +23,8 @@ struct LogitRow {
 // Owns what a RaggedBatch borrows. Thread: its rank's; buffers are reused from step to step.
 class BatchBuilder {
  public:
-  // Fills the batch for `plan` and moves the table's state positions past it.
+  // Fills the batch for `plan` and moves the table's state positions past what is certain of it. Drafts join their
+  // row's tokens until the step is sampled.
   void Build(const StepPlan& plan, int state_grid, const WantsPromptLogits& wants_prompt_logits, SequenceTable* table);
 
   RaggedBatch batch() const { return {ids_, positions_, spans_, logit_row_indices_}; }

@@ -72,7 +72,10 @@ absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const ModelInfo
   if (config.scheduler.chunked_prefill == ChunkedPrefill::kOff) {
     shape.max_tokens_per_step = std::max(shape.max_tokens_per_step, max_model_len + config.scheduler.max_sequences);
   }
-  for (MambaStateLayout& layer : shape.cache.mamba) layer.grid = config.state_grid;
+  for (MambaStateLayout& layer : shape.cache.mamba) {
+    layer.grid = config.state_grid;
+    layer.max_drafts = config.scheduler.max_drafts;
+  }
   const MemoryDemand demand{.block_bytes = KvPool::BlockBytes(shape.cache, kv_dtype, shape.block_size),
                             .slot_bytes = shape.cache.StateBytesPerSequence(),
                             .block_size = shape.block_size,
@@ -132,6 +135,9 @@ absl::Status EngineConfig::Validate() const {
   }
   if (s.max_tokens_per_step < 1 || s.max_tokens_per_step > 1 << 20) {
     return wrong("--max-tokens-per-step: ", s.max_tokens_per_step, " is not in 1..1048576");
+  }
+  if (s.max_drafts < 0 || s.max_drafts > kMaxDrafts) {
+    return wrong("--speculate: ", s.max_drafts, " is not in 0..", kMaxDrafts);
   }
   if (s.block_size < 16 || s.block_size > 4096 || s.block_size % 16 != 0) {
     return wrong("--block-size: ", s.block_size, " is not a multiple of 16 in 16..4096");

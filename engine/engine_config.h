@@ -6,9 +6,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/drafting/drafter.h"
 #include "scheduler/scheduler_config.h"
 
 namespace braid {
+
+inline constexpr int kMaxDrafts = 8;  // draft tokens of a sequence in a step, at most
 
 struct EngineConfig {
   std::string model;               // folder in Hugging Face form, or a .gguf file
@@ -22,6 +25,7 @@ struct EngineConfig {
   int state_grid = 32;             // tokens between two SSM states; block_size must be a multiple
   int max_queue = 0;               // requests waiting; 0: 4 x max_sequences
   std::vector<int32_t> eos_token_ids;  // beside the checkpoint's own (the tokenizer's)
+  MakeDrafter make_drafter;            // with scheduler.max_drafts; null: n-grams
   SchedulerConfig scheduler;
 
   // InvalidArgument naming the flag that is wrong.

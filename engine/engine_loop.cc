@@ -119,13 +119,15 @@ void EngineLoop::Step() {
   MaskSamples(plan);
   std::vector<RowOutput> outputs = runner_.Sample(spec_of_);
   CountStep(plan);
+  CountDrafts(plan, outputs);
   step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(clock_->NowNs() - start_ns));
   const StepResult result = ResultOf(plan.epoch, outputs);
   Publish(scheduler_.Commit(result), outputs);
 }
 
 std::vector<SchedulerEvent> EngineLoop::TakeInbox() {
-  std::vector<SchedulerEvent> events = {step_cost_.cost()};
+  std::vector<SchedulerEvent> events = std::exchange(drafts_, {});
+  events.push_back(step_cost_.cost());
   for (Message& message : inbox_.TakeAll()) {
     std::visit([&](auto& m) { Take(std::move(m), &events); }, message);
   }
@@ -155,6 +157,7 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
     if (request.constraint != nullptr) {
       sequence.constraint = std::make_unique<TokenConstraint>(request.constraint, info_.vocab_size);
     }
+    sequence.drafter = DrafterFor(request);
     if (request.echo_logprobs) sequence.prompt_logprobs.resize(request.prompt.size() - 1);
     events->push_back(SequenceArrival{.id = id,
                                       .prompt = request.prompt,
@@ -169,6 +172,13 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
   }
   live.request = std::move(request);
   requests_.emplace(message.handle, std::move(live));
+}
+
+// Null where nothing is guessed: a mask is made for one token at a time.
+std::unique_ptr<Drafter> EngineLoop::DrafterFor(const GenerateRequest& request) const {
+  if (config_.scheduler.max_drafts == 0 || request.constraint != nullptr) return nullptr;
+  if (config_.make_drafter) return config_.make_drafter(request.prompt);
+  return std::make_unique<NgramDrafter>(request.prompt);
 }
 
 void EngineLoop::Take(const CancelMessage& message, std::vector<SchedulerEvent>* events) {
@@ -219,49 +229,76 @@ StepResult EngineLoop::ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs)
   return result;
 }
 
+// Tells each sequence all that the step gave it at once; the outputs of its tokens stand one behind the other.
 void EngineLoop::Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs) {
-  std::unordered_map<SequenceId, const RowOutput*> sampled;
-  for (const RowOutput& output : outputs) {
-    if (output.where.samples) sampled.emplace(output.where.id, &output);
+  std::unordered_map<SequenceId, size_t> sampled;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i].where.samples) sampled.emplace(outputs[i].where.id, i);
   }
-  for (const Committed& one : committed) {
-    const auto found = sampled.find(one.id);
-    Tell(one, found == sampled.end() ? nullptr : found->second);
+  for (std::span<const Committed> rest(committed); !rest.empty();) {
+    const auto other = [&](const Committed& one) { return one.id != rest[0].id; };
+    const size_t count = std::find_if(rest.begin(), rest.end(), other) - rest.begin();
+    const auto found = sampled.find(rest[0].id);
+    const std::span<const RowOutput> all(outputs);
+    Tell(rest.first(count), found == sampled.end() ? all.first(0) : all.subspan(found->second));
+    rest = rest.subspan(count);
   }
 }
 
-// Sends the sequence's event to its request and forgets the sequence if it has ended.
-void EngineLoop::Tell(const Committed& committed, const RowOutput* output) {
-  const auto found = sequences_.find(committed.id);
+// Sends the sequence's event to its request and forgets the sequence if it has ended. `outputs` begins with those of
+// the tokens, unless empty.
+void EngineLoop::Tell(std::span<const Committed> news, std::span<const RowOutput> outputs) {
+  const SequenceId id = news[0].id;
+  const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;  // a choice that its caller has left
   LiveSequence& sequence = found->second;
-  const SequenceInfo info = scheduler_.Info(committed.id);
+  const SequenceInfo info = scheduler_.Info(id);
   TokenEvent event{.index = sequence.index,
                    .cached_tokens = info.cached_tokens,
                    .scheduled_ns = info.first_scheduled_ns,
                    .emitted_ns = clock_->NowNs(),
                    .num_preemptions = info.num_preemptions};
-  if (committed.token >= 0) {
-    ++totals_.generated_tokens;
-    if (sequence.constraint != nullptr) sequence.constraint->Commit(committed.token);
-    event.tokens.push_back(committed.token);
-    if (sequence.spec.params.logprobs >= 0 && output != nullptr) {
-      event.logprobs.push_back({output->sampled.logprob, output->sampled.top});
-    }
-    event.prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
+  for (size_t i = 0; i < news.size(); ++i) {
+    if (news[i].token >= 0) AddToken(news[i].token, outputs.subspan(std::min(i, outputs.size())), sequence, &event);
   }
-  if (committed.ended) {
-    event.finish = FinishOf(committed.reason);
-    if (committed.reason == EndReason::kStop) event.stop_token = committed.token;
-    if (committed.reason == EndReason::kCancelled) event.error = abort_reason_;
-    if (committed.reason == EndReason::kDeadline) event.error = absl::DeadlineExceededError("the deadline has passed");
-    if (committed.reason == EndReason::kFailed) {
-      event.error = absl::InternalError("numerical_error: the logits of this sequence are not finite");
-      Log(LogLevel::kError, "logits are not finite", {{"request", requests_.at(sequence.request).request.id}});
-    }
+  const bool ended = news.back().ended;
+  if (ended) {
+    AddEnd(news.back(), sequence, &event);
+  } else {
+    Draft(id, sequence);
   }
   requests_.at(sequence.request).request.on_event(std::move(event));
-  if (committed.ended) End(committed.id);
+  if (ended) End(id);
+}
+
+void EngineLoop::AddToken(int32_t token, std::span<const RowOutput> outputs, LiveSequence& sequence,
+                          TokenEvent* event) {
+  ++totals_.generated_tokens;
+  if (sequence.constraint != nullptr) sequence.constraint->Commit(token);
+  if (sequence.drafter != nullptr) sequence.drafter->Append(token);
+  event->tokens.push_back(token);
+  if (sequence.spec.params.logprobs >= 0 && !outputs.empty()) {
+    event->logprobs.push_back({outputs[0].sampled.logprob, outputs[0].sampled.top});
+  }
+  if (event->prompt_logprobs.empty()) event->prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
+}
+
+void EngineLoop::AddEnd(const Committed& last, const LiveSequence& sequence, TokenEvent* event) const {
+  event->finish = FinishOf(last.reason);
+  if (last.reason == EndReason::kStop) event->stop_token = last.token;
+  if (last.reason == EndReason::kCancelled) event->error = abort_reason_;
+  if (last.reason == EndReason::kDeadline) event->error = absl::DeadlineExceededError("the deadline has passed");
+  if (last.reason == EndReason::kFailed) {
+    event->error = absl::InternalError("numerical_error: the logits of this sequence are not finite");
+    Log(LogLevel::kError, "logits are not finite", {{"request", requests_.at(sequence.request).request.id}});
+  }
+}
+
+// What the sequence's next decode may carry.
+void EngineLoop::Draft(SequenceId id, LiveSequence& sequence) {
+  if (sequence.drafter == nullptr) return;
+  std::vector<int32_t> tokens = sequence.drafter->Propose(config_.scheduler.max_drafts);
+  if (!tokens.empty()) drafts_.push_back(SequenceDrafts{id, std::move(tokens)});
 }
 
 void EngineLoop::End(SequenceId id) {
@@ -284,6 +321,22 @@ void EngineLoop::CountStep(const StepPlan& plan) {
     if (step.prefill) totals_.prompt_tokens_computed += step.num_tokens;
   }
   totals_.last_step_end_ns = clock_->NowNs();
+}
+
+// Every sampled output behind the first of its sequence is owed to a draft.
+void EngineLoop::CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs) {
+  SpeculationCounters& counters = totals_.speculation;
+  for (const SequenceStep& step : plan.steps) {
+    counters.steps += !step.drafts.empty();
+    counters.draft_tokens += step.drafts.size();
+  }
+  for (size_t i = 1, place = 0; i < outputs.size(); ++i) {
+    const LogitRow &before = outputs[i - 1].where, &here = outputs[i].where;
+    const bool accepted = before.samples && here.samples && before.id == here.id;
+    place = accepted ? place + 1 : 0;
+    counters.accepted_tokens += accepted;
+    if (accepted) ++counters.accepted_at[place - 1];
+  }
 }
 
 void EngineLoop::ShowStats(bool busy) {

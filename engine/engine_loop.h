@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/drafting/ngram_drafter.h"
 #include "engine/engine.h"
 #include "engine/model_runner.h"
 #include "engine/step_cost_model.h"
@@ -57,6 +58,7 @@ class EngineLoop {
     int index = 0;
     SamplingSpec spec;
     std::unique_ptr<TokenConstraint> constraint;  // null: none
+    std::unique_ptr<Drafter> drafter;             // null: no speculation
     std::vector<TokenLogprobs> prompt_logprobs;  // of prompt positions 1.., while not yet told
   };
   struct LiveRequest {
@@ -68,6 +70,7 @@ class EngineLoop {
   void Run();
   void Step();
   std::vector<SchedulerEvent> TakeInbox();
+  std::unique_ptr<Drafter> DrafterFor(const GenerateRequest& request) const;
   void Take(SubmitMessage message, std::vector<SchedulerEvent>* events);
   void Take(const CancelMessage& message, std::vector<SchedulerEvent>* events);
   void Take(const AbortMessage& message, std::vector<SchedulerEvent>* events);
@@ -75,7 +78,11 @@ class EngineLoop {
   void MaskSamples(const StepPlan& plan);
   StepResult ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs);
   void Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs);
-  void Tell(const Committed& committed, const RowOutput* output);
+  void Tell(std::span<const Committed> news, std::span<const RowOutput> outputs);
+  void AddToken(int32_t token, std::span<const RowOutput> outputs, LiveSequence& sequence, TokenEvent* event);
+  void AddEnd(const Committed& last, const LiveSequence& sequence, TokenEvent* event) const;
+  void Draft(SequenceId id, LiveSequence& sequence);
+  void CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs);
   void End(SequenceId id);
   absl::Status CheckRequest(const GenerateRequest& request) const;
   void CountStep(const StepPlan& plan);
@@ -103,6 +110,7 @@ class EngineLoop {
   std::unordered_map<SequenceId, LiveSequence> sequences_;
   absl::Status abort_reason_ = absl::CancelledError("cancelled by the client");
   StepCostModel step_cost_;
+  std::vector<SchedulerEvent> drafts_;  // for the next plan
   EngineStats totals_;
 
   mutable std::mutex stats_mutex_;

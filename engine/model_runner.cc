@@ -99,9 +99,12 @@ std::vector<RowOutput> ModelRunner::Sample(const SpecOf& spec_of) {
     const SamplingSpec* spec = spec_of(rows[i].id);
     if (spec == nullptr) continue;
     const SequenceRow& row = table_.row(rows[i].row);
-    sample_rows_[i] = SampleRowOf(rows[i], row, *spec);
     top_counts_[i] = spec->params.logprobs;
-    if (!rows[i].samples) next_tokens_[i] = row.tokens[rows[i].position + 1];
+    if (rows[i].samples) {
+      sample_rows_[i] = SampleRowOf(rows[i], row, *spec);
+    } else {
+      next_tokens_[i] = row.tokens[rows[i].position + 1];
+    }
   }
   const int64_t count = static_cast<int64_t>(rows.size());
   backend_.Run([&](Ops& op) {
@@ -111,11 +114,32 @@ std::vector<RowOutput> ModelRunner::Sample(const SpecOf& spec_of) {
   });
   std::vector<RowOutput> outputs;
   outputs.reserve(rows.size());
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].samples && sampled_[i].token >= 0) table_.row(rows[i].row).tokens.push_back(sampled_[i].token);
-    outputs.push_back({rows[i], std::move(sampled_[i])});
+  for (size_t i = 0; i < rows.size();) {
+    if (rows[i].samples) {
+      i = Accept(i, &outputs);
+    } else {
+      outputs.push_back({rows[i], std::move(sampled_[i])});
+      ++i;
+    }
   }
   return outputs;
+}
+
+// Takes the sampled rows of one sequence, of which `i` is the first. A draft that is the token drawn before it holds,
+// and so does what is drawn behind it. Puts the drawn tokens in the place of the drafts; returns the row after.
+size_t ModelRunner::Accept(size_t i, std::vector<RowOutput>* outputs) {
+  const std::vector<LogitRow>& rows = builder_.logit_rows();
+  std::vector<int32_t>& tokens = table_.row(rows[i].row).tokens;
+  const size_t first = i;
+  bool holds = true;
+  for (; i < rows.size() && rows[i].samples && rows[i].row == rows[first].row; ++i) {
+    if (i > first) holds = holds && tokens[rows[i].position] == outputs->back().sampled.token;
+    if (holds) outputs->push_back({rows[i], std::move(sampled_[i])});
+  }
+  const LogitRow& last = outputs->back().where;
+  tokens.resize(last.position + 1);
+  if (outputs->back().sampled.token >= 0) tokens.push_back(outputs->back().sampled.token);
+  return i;
 }
 
 // Logits of rows [begin, end), then each run of rows of one kind to its operation.

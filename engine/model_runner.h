@@ -12,7 +12,8 @@
 
 namespace braid {
 
-// What one logit row gave: a drawn token, or the logprob of the prompt's own next token.
+// What one logit row gave: a drawn token, or the logprob of the prompt's own next token. Behind drafts that do not hold
+// nothing is given.
 struct RowOutput {
   LogitRow where;
   SampledRow sampled;
@@ -37,7 +38,8 @@ class ModelRunner {
   // Applies the plan to the mirrored table, runs its tokens through the layers and takes its snapshots.
   void Forward(const StepPlan& plan, const SpecOf& spec_of);
 
-  // Computes the wanted logits in slices and draws the tokens, which join their rows in the table.
+  // Computes the wanted logits in slices and draws the tokens; they join their rows in the table, without the drafts
+  // that differ from them.
   std::vector<RowOutput> Sample(const SpecOf& spec_of);
 
   // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
@@ -46,6 +48,7 @@ class ModelRunner {
  private:
   void RestoreStates(const StepPlan& plan);
   void SnapshotStates(const StepPlan& plan);
+  size_t Accept(size_t i, std::vector<RowOutput>* outputs);
   void SampleSlice(Ops& op, int64_t begin, int64_t end);
 
   const Model& model_;

@@ -3,9 +3,18 @@
 
 #include <cstdint>
 
+#include "engine/engine_config.h"
 #include "scheduler/prefix_counters.h"
 
 namespace braid {
+
+// Speculation: decodes that carried drafts, the drafts, and those that were the token drawn in their place.
+struct SpeculationCounters {
+  uint64_t steps = 0;
+  uint64_t draft_tokens = 0;
+  uint64_t accepted_tokens = 0;
+  uint64_t accepted_at[kMaxDrafts] = {};  // by place behind the known token
+};
 
 // Gauges of now and counters since the start.
 struct EngineStats {
@@ -20,6 +29,7 @@ struct EngineStats {
   uint64_t prompt_tokens_computed = 0;
   uint64_t generated_tokens = 0;
   PrefixCounters prefix;
+  SpeculationCounters speculation;
   int64_t last_step_end_ns = 0;    // engine clock
   bool busy = false;               // a step is running or there is work
   // Tokens in a step, prompt and output: cumulative counts of steps at or below each bound.

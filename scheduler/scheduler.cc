@@ -19,6 +19,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, const SchedulerLimits& limit
   CHECK_GT(config.block_size, 0);
   CHECK_GT(config.state_grid, 0);
   CHECK_GT(limits.max_model_len, 0);
+  CHECK_GE(config.max_drafts, 0);
   // Every running sequence may decode in every step, so more rows than the budget would starve some.
   const int num_rows = std::min(config.max_sequences, config.max_tokens_per_step);
   rows_.resize(num_rows);
@@ -60,6 +61,8 @@ std::vector<Committed> Scheduler::Apply(std::vector<SchedulerEvent> events, int6
       fixed_tokens_ = cost->fixed_tokens;
     } else if (std::holds_alternative<ResetPrefixCache>(event)) {
       prefix_cache_.Reset();
+    } else if (auto* drafts = std::get_if<SequenceDrafts>(&event)) {
+      TakeDrafts(std::move(*drafts));
     } else {
       Cancel(std::get<SequenceCancel>(event).id, &ended);
     }
@@ -139,18 +142,19 @@ StepPlan Scheduler::Plan() {
   BoundStall(step);
   PlanChunks(step);
   PlanAdmissions(step);
+  PlanDrafts(step);
   if (step.plan.empty()) return {};  // released rows wait for a plan that is launched
   PlanSnapshots(step);
   step.plan.released_rows = std::exchange(released_rows_, {});
   last_epoch_ = step.plan.epoch;
-  launched_.push_back({step.plan.epoch, step.num_samples, std::move(step.filled)});
+  launched_.push_back({step.plan.epoch, step.num_samples, step.num_drafts, std::move(step.filled)});
   return std::move(step.plan);
 }
 
 void Scheduler::PlanDecodes(Building& step) {
   for (size_t i = 0; i < running_.size(); ++i) {  // a preemption shortens running_ from its end, never before i
     Sequence& sequence = *running_[i];
-    if (sequence.prefilling() || sequence.full()) continue;
+    if (sequence.prefilling() || sequence.full() || sequence.drafts_in_flight > 0) continue;
     if (GrowForDecode(sequence, step)) AddStep(sequence, 1, step);
   }
 }
@@ -324,16 +328,19 @@ std::vector<Committed> Scheduler::Commit(const StepResult& result) {
   if (result.epoch == 0 && result.results.empty()) return {};  // of an empty plan
   CHECK(!launched_.empty()) << "result of epoch " << result.epoch << " without a plan";
   CHECK_EQ(launched_.front().epoch, result.epoch);
-  CHECK_EQ(launched_.front().num_samples, static_cast<int>(result.results.size())) << "in epoch " << result.epoch;
+  const int most = launched_.front().num_samples + launched_.front().num_drafts;
+  CHECK_GE(static_cast<int>(result.results.size()), launched_.front().num_samples) << "in epoch " << result.epoch;
+  CHECK_LE(static_cast<int>(result.results.size()), most) << "in epoch " << result.epoch;
   PublishBlocks(launched_.front());
   KeepSnapshots(result.epoch);
   launched_.pop_front();
   committed_epoch_ = result.epoch;
   std::vector<Committed> committed;
   committed.reserve(result.results.size());
-  for (const SequenceResult& one : result.results) {
-    Sequence* sequence = rows_[one.row];
-    if (sequence != nullptr && sequence->id == one.id) CommitToken(*sequence, one.token, &committed);
+  for (std::span<const SequenceResult> rest(result.results); !rest.empty();) {
+    Sequence* sequence = rows_[rest[0].row];
+    const bool known = sequence != nullptr && sequence->id == rest[0].id;
+    rest = rest.subspan(known ? CommitStep(*sequence, rest, &committed) : 1);
   }
   ReleaseRetired();  // after the results: a preempted sequence keeps its row for them
   ShortenRunning();
@@ -341,7 +348,6 @@ std::vector<Committed> Scheduler::Commit(const StepResult& result) {
 }
 
 void Scheduler::CommitToken(Sequence& sequence, int32_t token, std::vector<Committed>* committed) {
-  --sequence.num_in_flight;
   Committed one = {.id = sequence.id, .token = token};
   if (token < 0) {
     one = {.id = sequence.id, .ended = true, .reason = EndReason::kFailed};

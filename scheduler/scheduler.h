@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -94,7 +95,7 @@ class Scheduler {
   };
   struct Launched {
     uint64_t epoch;
-    int num_samples;
+    int num_samples, num_drafts;
     std::vector<Filled> filled;
   };
   // A state that a launched step writes to `slot`; it joins the prefix cache when the step is committed.
@@ -107,7 +108,7 @@ class Scheduler {
   struct Building {
     StepPlan plan;
     int tokens_left = 0;
-    int num_samples = 0;
+    int num_samples = 0, num_drafts = 0;
     int num_prompts = 0;     // prompt chunks in it
     int blocks_awaited = 0;  // retiring blocks that its stalled decodes count on
     std::vector<Filled> filled;
@@ -133,6 +134,12 @@ class Scheduler {
   void Admit(Sequence& sequence, Building& step);
   bool GrowForDecode(Sequence& sequence, Building& step);
 
+  // Speculation; in scheduler_drafts.cc.
+  void TakeDrafts(SequenceDrafts drafts);
+  void PlanDrafts(Building& step);
+  int32_t GrowForDrafts(Sequence& sequence, int32_t wanted, Building& step);
+  size_t CommitStep(Sequence& sequence, std::span<const SequenceResult> results, std::vector<Committed>* committed);
+
   // The prefix cache; in scheduler_prefix.cc.
   bool FitsIn(const Sequence& sequence);
   RowAdmission StartBehindPrefix(Sequence& sequence);
@@ -141,6 +148,7 @@ class Scheduler {
   bool HasStateSlot() const;
   SlotRef TakeStateSlot();
   void PlanSnapshots(Building& step);
+  int32_t SnapshotPosition(const Sequence& sequence, const Filled& filled) const;
   SlotRef SlotForSnapshot(const Sequence& sequence, int32_t position);
   Sequence* RunningIn(const Filled& filled) const;
   void PublishBlocks(const Launched& launched);
@@ -166,6 +174,7 @@ class Scheduler {
   std::vector<Sequence*> running_;            // by order: the last is the first to be preempted
   bool running_has_ended_ = false;            // within a call: some of running_ have ended
 
+  std::vector<SequenceId> drafted_;           // those with drafts for the next plan
   std::vector<Sequence*> rows_;               // by row: whom the row's results are for; null: nobody
   std::vector<int32_t> free_rows_;
   std::vector<int32_t> released_rows_;        // not yet told to the ranks

@@ -23,6 +23,7 @@ struct SchedulerConfig {
   double max_stall = 1.75;
   Policy policy = Policy::kFcfs;
   bool prefix_cache = true;        // blocks and states of earlier sequences are used again
+  int max_drafts = 0;              // draft tokens of a sequence in a step
 };
 
 }  // namespace braid

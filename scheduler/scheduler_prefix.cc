@@ -92,14 +92,26 @@ void Scheduler::PlanSnapshots(Building& step) {
   if (!takes_snapshots_) return;
   for (const Filled& filled : step.filled) {
     const Sequence& sequence = *rows_[filled.row];
-    const bool wanted = filled.end == sequence.branch_position || filled.end == sequence.prompt_position ||
-                        filled.end >= sequence.prefill_end;
-    if (!wanted || filled.end % config_.block_size != 0) continue;
-    SlotRef slot = SlotForSnapshot(sequence, filled.end);
+    const int32_t position = SnapshotPosition(sequence, filled);
+    if (position == 0) continue;
+    SlotRef slot = SlotForSnapshot(sequence, position);
     if (slot.id() < 0) continue;
     step.plan.snapshots.push_back({filled.row, slot.id()});
-    pending_snapshots_.push_back({step.plan.epoch, filled, std::move(slot)});
+    pending_snapshots_.push_back({step.plan.epoch, {filled.row, filled.id, position}, std::move(slot)});
   }
+}
+
+// The position of the state that the step leaves behind, where a snapshot of it is wanted; else 0. A block boundary
+// that accepted drafts have crossed is filled by the step after: the state is folded up to it then, and the raw rows
+// before it are still there, unless a grid line behind it has been crossed as well.
+int32_t Scheduler::SnapshotPosition(const Sequence& sequence, const Filled& filled) const {
+  if (filled.end <= sequence.prefill_end) {
+    const bool wanted = filled.end == sequence.branch_position || filled.end == sequence.prompt_position ||
+                        filled.end == sequence.prefill_end;
+    return wanted && filled.end % config_.block_size == 0 ? filled.end : 0;
+  }
+  const int32_t state_position = filled.end / config_.state_grid * config_.state_grid;
+  return state_position % config_.block_size == 0 ? state_position : 0;
 }
 
 // A free slot, that of the sequence's own newest snapshot, or that of one worth less; else none.

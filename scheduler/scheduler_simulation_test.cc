@@ -80,7 +80,7 @@ class Simulation {
   // Tokens that came out of each request.
   const std::map<SequenceId, std::vector<int32_t>>& outputs() const { return outputs_; }
   const SchedulerStats& last_stats() const { return last_stats_; }
-  uint64_t tokens_computed() const { return ranks_.tokens_computed(); }
+  const FakeRanks& ranks() const { return ranks_; }
 
   bool with_cancels = true;
 
@@ -164,7 +164,25 @@ class Simulation {
       if (OneIn(4)) events.push_back(SequenceCancel{chosen->first});  // twice, or of an unknown one, is harmless
     }
     if (with_cancels && OneIn(400)) events.push_back(ResetPrefixCache{});
+    if (machine_.config.max_drafts > 0) AddDrafts(&events);
     return events;
+  }
+
+  // For some of the live, the next tokens up to any place and others behind; for the waiting too, and too many.
+  void AddDrafts(std::vector<SchedulerEvent>* events) {
+    const auto between = [this](int low, int high) { return Pick(drafts_random_, low, high); };
+    for (const auto& [id, request] : live_) {
+      if (between(0, 3) == 0) continue;
+      SequenceDrafts drafts = {.id = id, .tokens = {}};
+      const int right = between(0, machine_.config.max_drafts + 1), wrong = between(0, 2);
+      for (size_t i = request.num_received; i < request.expected.size(); ++i) {
+        const bool wanted = request.expected[i] >= 0 && static_cast<int>(drafts.tokens.size()) < right;
+        if (wanted) drafts.tokens.push_back(request.expected[i]);
+      }
+      for (int i = 0; i < wrong; ++i) drafts.tokens.push_back(between(0, machine_.model.vocab_size - 1));
+      events->push_back(std::move(drafts));
+    }
+    if (between(0, 20) == 0) events->push_back(SequenceDrafts{.id = 1'000'000'000, .tokens = {1}});
   }
 
   // The same requests for the same seed, whatever the steps bring.
@@ -295,7 +313,7 @@ class Simulation {
 
   const Machine machine_;
   const int depth_, num_requests_;
-  std::mt19937_64 events_random_, requests_random_;
+  std::mt19937_64 events_random_, requests_random_, drafts_random_{7};
   Scheduler scheduler_;
   FakeRanks ranks_;
   int64_t now_ns_ = 0;
@@ -334,6 +352,7 @@ Machine RandomMachine(const Variant& variant, uint64_t seed) {
   if (limits.num_state_slots > 0 && between(1, 6) == 1) limits.num_blocks = 0;  // recurrent layers only
   machine.model.failures_in_1000 = between(0, 1) * 4;
   config.prefix_cache = between(0, 3) > 0;
+  config.max_drafts = between(0, 1) * between(1, 8);
   return machine;
 }
 
@@ -342,6 +361,7 @@ TEST(SchedulerSimulation, TokensAreThoseOfEachSequenceRunAlone) {
   const std::vector<Variant> variants = AllVariants();
   const int runs = static_cast<int>(variants.size()) * kRunsOfVariant;
   uint64_t preemptions = 0, tokens = 0, hits = 0, evicted_blocks = 0, evicted_snapshots = 0;
+  uint64_t accepted = 0, rejected = 0;
   for (int run = 0; run < runs; ++run) {
     const Variant& variant = variants[run % variants.size()];
     const uint64_t seed = 1000 + run;
@@ -355,7 +375,9 @@ TEST(SchedulerSimulation, TokensAreThoseOfEachSequenceRunAlone) {
     hits += stats.prefix.hit_tokens;
     evicted_blocks += stats.prefix.evicted_blocks;
     evicted_snapshots += stats.prefix.evicted_snapshots;
-    tokens += simulation.tokens_computed();
+    tokens += simulation.ranks().tokens_computed();
+    accepted += simulation.ranks().drafts_accepted();
+    rejected += simulation.ranks().drafts_rejected();
   }
   RecordProperty("tokens_computed", std::to_string(tokens));
   RecordProperty("preemptions", std::to_string(preemptions));
@@ -366,24 +388,33 @@ TEST(SchedulerSimulation, TokensAreThoseOfEachSequenceRunAlone) {
   EXPECT_GT(hits, 100'000u);
   EXPECT_GT(evicted_blocks, 10'000u);
   EXPECT_GT(evicted_snapshots, 1000u);
+  EXPECT_GT(accepted, 100'000u);
+  EXPECT_GT(rejected, 30'000u);
 }
 
-TEST(SchedulerSimulation, BothDepthsGiveEqualTokensWithAndWithoutPrefixCache) {
+TEST(SchedulerSimulation, BothDepthsGiveEqualTokensWithAndWithoutPrefixCacheAndDrafts) {
+  uint64_t accepted[4] = {};
   for (uint64_t seed = 1; seed <= 48; ++seed) {
     const std::vector<Variant> variants = AllVariants();
     Machine machine = RandomMachine(variants[seed % variants.size()], seed);
     std::vector<std::map<SequenceId, std::vector<int32_t>>> outputs;
     for (const bool prefix_cache : {false, true}) {
       machine.config.prefix_cache = prefix_cache;
-      for (const int depth : {0, 1}) {
+      for (const int depth_and_drafts : {0, 1, 2, 3}) {
+        const int depth = depth_and_drafts % 2;
+        machine.config.max_drafts = depth_and_drafts / 2 * (1 + static_cast<int>(seed % 5));
         Simulation simulation(machine, depth, 60, seed);
         simulation.with_cancels = false;
         ASSERT_EQ(simulation.Run(), "") << "seed " << seed << " depth " << depth << " cache " << prefix_cache;
+        accepted[depth_and_drafts] += simulation.ranks().drafts_accepted();
         outputs.push_back(simulation.outputs());
         ASSERT_EQ(outputs.back(), outputs.front()) << "seed " << seed << " depth " << depth;
       }
     }
   }
+  EXPECT_EQ(accepted[0] + accepted[1], 0u);
+  EXPECT_GT(accepted[2], 10'000u);
+  EXPECT_GT(accepted[3], 10'000u);
 }
 
 // Prompts that share documents and go on from answers, with room to keep all of it.
@@ -397,7 +428,7 @@ TEST(SchedulerSimulation, CacheComputesFewerTokens) {
       Simulation simulation(machine, 0, 400, 5);
       simulation.with_cancels = false;
       ASSERT_EQ(simulation.Run(), "");
-      computed[prefix_cache] = simulation.tokens_computed();
+      computed[prefix_cache] = simulation.ranks().tokens_computed();
     }
     EXPECT_LT(computed[1], 0.8 * computed[0]) << num_state_slots;
   }

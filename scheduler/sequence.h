@@ -40,12 +40,14 @@ struct Sequence {
   std::vector<int32_t> stop_token_ids;  // rising
 
   // Progress. The tokens known are the prompt and the committed output; those in flight are sampled by launched steps
-  // and not committed. While it decodes, num_computed == num_known() + num_in_flight - 1.
+  // and not committed. While it decodes, num_computed == num_known() + num_in_flight + drafts_in_flight - 1.
   std::vector<int32_t> tokens;
-  int32_t num_in_flight = 0;
+  int32_t num_in_flight = 0;  // drafts not counted
+  int32_t drafts_in_flight = 0;
   int32_t num_computed = 0;  // positions that launched steps compute, since its last admission
   int32_t prefill_end = 0;   // tokens known at its last admission: computed as a prompt
   uint64_t last_epoch = 0;   // last plan with a step of it
+  std::vector<int32_t> drafts;  // for the next plan
   int32_t next_full_end = 0; // a step that reaches this position fills a block
 
   // Where its state is wanted: positions where prompt chunks are cut for a snapshot, 0: none.

@@ -31,11 +31,16 @@ struct StepCost {
 };
 // All that the prefix cache holds and no sequence uses is dropped.
 struct ResetPrefixCache {};
-using SchedulerEvent = std::variant<SequenceArrival, SequenceCancel, StepCost, ResetPrefixCache>;
+// Guesses at a sequence's next tokens, for the next plan only. Dropped where that plan has no room for them.
+struct SequenceDrafts {
+  SequenceId id = 0;
+  std::vector<int32_t> tokens;
+};
+using SchedulerEvent = std::variant<SequenceArrival, SequenceCancel, StepCost, ResetPrefixCache, SequenceDrafts>;
 
 enum class EndReason { kStop, kLength, kCancelled, kDeadline, kFailed };
 
-// What a commit gave one sequence.
+// A token that a commit gave one sequence, or its end. A sequence's tokens of one commit stand one behind the other.
 struct Committed {
   SequenceId id = 0;
   int32_t token = -1;        // -1 with kFailed, kCancelled and kDeadline

@@ -31,9 +31,10 @@ struct SequenceStep {
   int32_t row = 0;
   SequenceId id = 0;
   int32_t start = 0;        // position of its first token
-  int32_t num_tokens = 0;   // tokens of its prompt (or known output) to compute; or 1, the token sampled last
+  int32_t num_tokens = 0;   // tokens of its prompt (or known output) to compute; or 1, the token sampled last, + drafts
   bool prefill = false;     // of what was known at its admission; else a decode
   bool samples = false;     // its last token's logits are wanted, and a token drawn from them
+  std::vector<int32_t> drafts = {};  // of a decode: guesses at the tokens to come, computed behind the last one
 };
 
 // After the step the row's state, which stands at a multiple of the block size, is copied to `slot`.
@@ -57,14 +58,16 @@ struct StepPlan {
   }
 };
 
-// What one sequence got from a step.
+// A token that a sequence got from a step.
 struct SequenceResult {
   int32_t row = 0;
   SequenceId id = 0;
   int32_t token = -1;  // -1: its logits were not finite; the sequence fails alone
 };
 
-// The answer to the plan of the same epoch: one result for each of its steps that samples, in its order.
+// The answer to the plan of the same epoch: one result for each of its steps that samples, in its order. A step with
+// drafts draws a token behind its own and behind each draft. Its results, one behind the other, are the first token
+// drawn, and the next ones as long as each draft equals the token drawn in its place.
 struct StepResult {
   uint64_t epoch = 0;
   std::vector<SequenceResult> results;

@@ -107,6 +107,12 @@ TEST(Config, ChoicesReachTheirEnums) {
   EXPECT_EQ(c.engine.kv_dtype, "bf16");
 }
 
+TEST(Config, SpeculateTakesANumberOfDraftsOrOff) {
+  EXPECT_EQ(Serve({"m"}).engine.scheduler.max_drafts, 0);
+  EXPECT_EQ(Serve({"m", "--speculate", "3"}).engine.scheduler.max_drafts, 3);
+  EXPECT_EQ(Serve({"m", "--speculate", "off"}, {"BRAID_SPECULATE=3"}).engine.scheduler.max_drafts, 0);
+}
+
 TEST(Config, ErrorsNameThePlaceTheValueAndWhatIsAccepted) {
   const struct { std::vector<const char*> flags, environment; std::vector<std::string> words; } cases[] = {
       {{"--port", "99999"}, {}, {"--port", "99999", "0..65535"}},
@@ -125,6 +131,7 @@ TEST(Config, ErrorsNameThePlaceTheValueAndWhatIsAccepted) {
       {{"--tls-cert", "c.pem"}, {}, {"--tls-cert", "c.pem", "--tls-key"}},
       {{"--tls-key", "k.pem"}, {}, {"--tls-key", "k.pem", "--tls-cert"}},
       {{"--allow-credentials", "on", "--allowed-origins", "*"}, {}, {"--allow-credentials", "--allowed-origins"}},
+      {{"--speculate", "9"}, {}, {"--speculate", "'9'", "off|1..8"}},
       {{"--page", "maybe"}, {}, {"--page", "maybe", "on|off"}},
   };
   for (const auto& c : cases) {

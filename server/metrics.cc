@@ -113,6 +113,8 @@ struct Metrics::Live {
   Counter &prompt_tokens, &prompt_computed, &prompt_cached, &cached_tokens, &cached_on_device, &generated_tokens;
   Counter &evicted_blocks, &evicted_snapshots, &tokens_without_snapshot;
   Counter* misses[kNumPrefixMisses];
+  Counter &drafted_steps, &draft_tokens, &accepted_tokens;
+  Counter* accepted_at[kMaxDrafts];
   std::map<std::string, Counter*, std::less<>> finished, rejected;
   Histogram &step_gap, &ttft, &time_per_token, &e2e, &queue, &prefill, &decode, &inference;
   Histogram &n, &request_preemptions;
@@ -150,6 +152,9 @@ Metrics::Live::Live(Registry& registry, const MetricsConfig& config)
       evicted_snapshots(make.MakeCounter("braid:prefix_evictions_total", "What the prefix cache gave up for others", {{"kind", "snapshot"}})),
       tokens_without_snapshot(make.MakeCounter("braid:prefix_tokens_without_snapshot_total",
                                                "Prompt tokens found in cached blocks but behind the last state, so computed again")),
+      drafted_steps(make.MakeCounter("vllm:spec_decode_num_drafts_total", "Steps of a sequence that carried draft tokens")),
+      draft_tokens(make.MakeCounter("vllm:spec_decode_num_draft_tokens_total", "Draft tokens")),
+      accepted_tokens(make.MakeCounter("vllm:spec_decode_num_accepted_tokens_total", "Draft tokens that were accepted")),
       step_gap(make.MakeHistogram("vllm:inter_token_latency_seconds", "Time between two output steps of a request",
                                   Either(config.itl_buckets, kItl))),
       ttft(make.MakeHistogram("vllm:time_to_first_token_seconds", "Arrival to first token",
@@ -182,6 +187,10 @@ Metrics::Live::Live(Registry& registry, const MetricsConfig& config)
   }
   for (int i = 0; i < kNumPrefixMisses; ++i) {
     misses[i] = &make.MakeCounter("braid:prefix_misses_total", "Sequences that found nothing in the prefix cache", {{"reason", kPrefixMissNames[i]}});
+  }
+  for (int i = 0; i < kMaxDrafts; ++i) {
+    accepted_at[i] = &make.MakeCounter("vllm:spec_decode_num_accepted_tokens_per_pos_total", "Draft tokens that were accepted, by position",
+                                       {{"position", absl::StrCat(i)}});
   }
   for (const char* phase : kPhases) {
     phases[phase] = &make.MakeHistogram("braid:request_phase_seconds", "Time a request spent in each phase", kPhase,
@@ -310,6 +319,14 @@ void Metrics::CountPrefix(const PrefixCounters& now, const PrefixCounters& befor
   for (int i = 0; i < kNumPrefixMisses; ++i) add(*live_->misses[i], now.misses[i], before.misses[i]);
 }
 
+void Metrics::CountSpeculation(const SpeculationCounters& now, const SpeculationCounters& before) {
+  const auto add = [](Counter& counter, uint64_t value, uint64_t last) { counter.Increment(static_cast<double>(value - last)); };
+  add(live_->drafted_steps, now.steps, before.steps);
+  add(live_->draft_tokens, now.draft_tokens, before.draft_tokens);
+  add(live_->accepted_tokens, now.accepted_tokens, before.accepted_tokens);
+  for (int i = 0; i < kMaxDrafts; ++i) add(*live_->accepted_at[i], now.accepted_at[i], before.accepted_at[i]);
+}
+
 void Metrics::PullStats() {
   if (!stats_) return;
   const EngineStats now = stats_();
@@ -321,6 +338,7 @@ void Metrics::PullStats() {
   live_->slots_free.Set(now.state_slots_total - now.state_slots_used);
   live_->snapshots.Set(now.snapshots);
   CountPrefix(now.prefix, last_.prefix);
+  CountSpeculation(now.speculation, last_.speculation);
   live_->preemptions.Increment(static_cast<double>(now.preemptions - last_.preemptions));
   live_->generated_tokens.Increment(static_cast<double>(now.generated_tokens - last_.generated_tokens));
   last_ = now;

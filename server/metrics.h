@@ -54,6 +54,7 @@ class Metrics : public RequestObserver {
   struct Live;   // series that exist from the start
   struct Model;  // series that exist once the model is known
   void PullStats();
+  void CountSpeculation(const SpeculationCounters& now, const SpeculationCounters& before);
   void CountPrefix(const PrefixCounters& now, const PrefixCounters& before);
 
   const MetricsConfig config_;

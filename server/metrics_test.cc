@@ -112,6 +112,9 @@ TEST(Metrics, AllCoreFamiliesAreThereWithZeroFromTheStart) {
       {"vllm:num_preemptions_total", "counter"}, {"vllm:prompt_tokens_total", "counter"},
       {"vllm:prompt_tokens_by_source_total", "counter"}, {"vllm:prompt_tokens_cached_total", "counter"},
       {"vllm:prompt_tokens_cached_by_source_total", "counter"}, {"vllm:generation_tokens_total", "counter"},
+      {"vllm:spec_decode_num_drafts_total", "counter"}, {"vllm:spec_decode_num_draft_tokens_total", "counter"},
+      {"vllm:spec_decode_num_accepted_tokens_total", "counter"},
+      {"vllm:spec_decode_num_accepted_tokens_per_pos_total", "counter"},
       {"vllm:request_success_total", "counter"}, {"vllm:admission_rejections_total", "counter"},
       {"vllm:request_prompt_tokens", "histogram"}, {"vllm:request_generation_tokens", "histogram"},
       {"vllm:request_max_num_generation_tokens", "histogram"}, {"vllm:request_params_n", "histogram"},
@@ -191,12 +194,20 @@ TEST(Metrics, CountersFollowTheEnginesStatisticsByDifference) {
   metrics.Text();
   stats.preemptions = 6;
   stats.generated_tokens = 100;
+  stats.speculation = {.steps = 4, .draft_tokens = 12, .accepted_tokens = 5, .accepted_at = {3, 2}};
   const Exposition text(metrics.Text());
   EXPECT_EQ(text.Value("vllm:num_requests_running" + kCore), 3);
   EXPECT_EQ(text.Value("vllm:num_requests_waiting" + kCore), 2);
   EXPECT_EQ(text.Value("vllm:kv_cache_usage_perc" + kCore), 0.25);
   EXPECT_EQ(text.Value("vllm:num_preemptions_total" + kCore), 6);
   EXPECT_EQ(text.Value("vllm:generation_tokens_total" + kCore), 100);
+  EXPECT_EQ(text.Value("vllm:spec_decode_num_drafts_total" + kCore), 4);
+  EXPECT_EQ(text.Value("vllm:spec_decode_num_draft_tokens_total" + kCore), 12);
+  EXPECT_EQ(text.Value("vllm:spec_decode_num_accepted_tokens_total" + kCore), 5);
+  const std::string accepted_at = "vllm:spec_decode_num_accepted_tokens_per_pos_total{engine=\"0\",model_name=\"m\",position=";
+  EXPECT_EQ(text.Value(accepted_at + "\"0\"}"), 3);
+  EXPECT_EQ(text.Value(accepted_at + "\"1\"}"), 2);
+  EXPECT_EQ(text.Value(accepted_at + "\"7\"}"), 0);
   EXPECT_EQ(text.Value("vllm:iteration_tokens_total_count" + kCore), 4);
   EXPECT_EQ(text.Value("vllm:iteration_tokens_total_sum" + kCore), 19);
   EXPECT_EQ(text.Value("vllm:iteration_tokens_total_bucket{engine=\"0\",model_name=\"m\",le=\"1\"}"), 1);

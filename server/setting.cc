@@ -233,6 +233,21 @@ std::vector<Setting> ComputeSettings() {
   };
 }
 
+Setting SpeculateSetting() {
+  const std::string accepted = absl::StrCat("off|1..", kMaxDrafts);
+  return {"speculate", "Batching", accepted, "off",
+          "Tokens of a stream guessed in a step and kept where they are what is drawn; the text stays the same", false,
+          [=](Config& config, const std::vector<std::string>& values) {
+            int drafts = 0;
+            const bool on = values.back() != "off";
+            if (on && (!absl::SimpleAtoi(values.back(), &drafts) || drafts < 1 || drafts > kMaxDrafts)) {
+              return Refuse(values.back(), accepted);
+            }
+            config.engine.scheduler.max_drafts = drafts;
+            return absl::OkStatus();
+          }};
+}
+
 std::vector<Setting> BatchSettings() {
   const std::string group = "Batching";
   return {
@@ -253,6 +268,7 @@ std::vector<Setting> BatchSettings() {
       Choice("prefix-cache", group, {"on", "off"}, "on",
              [](Config& c, int i, const std::string&) { c.engine.scheduler.prefix_cache = i == 0; },
              "Keep what prompts and answers have in common with later ones"),
+      SpeculateSetting(),
       Decimal("max-stall", group, [](Config& c) -> auto& { return c.engine.scheduler.max_stall; }, 1000, " times",
               "How much longer prompt chunks may make a step that carries decodes; 0: no bound"),
       Choice("policy", group, {"fcfs", "priority"}, "fcfs",

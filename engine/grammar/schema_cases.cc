@@ -1,7 +1,10 @@
 #include "engine/grammar/schema_cases.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/grammar/string_formats.h"
 #include "kernels/base/errors.h"
 
@@ -37,22 +40,35 @@ uint8_t TypeOf(const Json& value) {
   }
 }
 
-bool ListHas(const Json& list, const Json& value) {
-  return std::any_of(list.begin(), list.end(), [&](const Json& item) { return EqualJson(item, value); });
+std::string NumberKey(const Json& value) {
+  if (!value.is_number_float()) return WriteJson(value);
+  const double number = value.get<double>();
+  const bool whole = std::abs(number) < 0x1p53 && number == std::floor(number);
+  return whole ? absl::StrCat(static_cast<int64_t>(number)) : WriteJson(value);
 }
 
 bool WithinCounts(int64_t count, int64_t min, int64_t max) { return count >= min && (max < 0 || count <= max); }
 
 }  // namespace
 
-bool EqualJson(const Json& a, const Json& b, int depth) {
-  if (!a.is_structured() || !b.is_structured()) return a == b;
-  if (a.type() != b.type() || a.size() != b.size() || depth > kMaxValueDepth) return false;
-  for (auto member = a.begin(); member != a.end(); ++member) {
-    const auto other = a.is_object() ? b.find(member.key()) : b.begin() + (member - a.begin());
-    if (other == b.end() || !EqualJson(*member, *other, depth + 1)) return false;
+std::string ValueKey(const Json& value) {
+  if (value.is_number()) return NumberKey(value);
+  if (!value.is_structured()) return WriteJson(value);
+  std::vector<std::string> parts;
+  for (auto member = value.begin(); member != value.end(); ++member) {
+    parts.push_back(value.is_object() ? absl::StrCat(WriteJson(member.key()), ":", ValueKey(*member)) : ValueKey(*member));
   }
-  return true;
+  if (value.is_object()) std::sort(parts.begin(), parts.end());
+  return absl::StrCat(value.is_object() ? "{" : "[", absl::StrJoin(parts, ","), value.is_object() ? "}" : "]");
+}
+
+// Lists can be long, and each of their values is asked for.
+bool SchemaCases::ListHas(const Json& list, const Json& value) {
+  auto [found, fresh] = lists_.try_emplace(&list);
+  if (fresh) {
+    for (const Json& item : list) found->second.insert(ValueKey(item));
+  }
+  return found->second.contains(ValueKey(value));
 }
 
 SchemaSet SchemaCases::Normal(SchemaSet set) {
@@ -250,7 +266,7 @@ absl::StatusOr<bool> SchemaCases::CaseAccepts(const SchemaFacts& facts, const Js
   const uint8_t type = TypeOf(value);
   if (!(facts.types & type)) return false;
   for (const Json* constant : facts.constants) {
-    if (!EqualJson(*constant, value)) return false;
+    if (ValueKey(*constant) != ValueKey(value)) return false;
   }
   for (const Json* list : facts.enums) {
     if (!ListHas(*list, value)) return false;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -63,7 +64,10 @@ class SchemaCases {
   absl::StatusOr<bool> ArrayAccepted(const SchemaFacts& facts, const Json& value, int depth);
   absl::StatusOr<bool> ObjectAccepted(const SchemaFacts& facts, const Json& value, int depth);
 
+  bool ListHas(const Json& list, const Json& value);
+
   SchemaDocument& document_;
+  std::map<const Json*, std::unordered_set<std::string>> lists_;  // enum -> keys of its values
   std::deque<Json> made_;
   std::map<std::string, Regex> regexes_;
   std::map<std::string, TextDfa> found_;
@@ -71,7 +75,7 @@ class SchemaCases {
   int64_t work_ = 0;     // schema objects read
 };
 
-// The numbers are compared by value, the members of objects in any order.
-bool EqualJson(const Json& a, const Json& b, int depth = 0);
+// Equal for equal values, different for others: numbers by value, the members of objects in any order.
+std::string ValueKey(const Json& value);
 
 }  // namespace braid

@@ -3,7 +3,7 @@
 namespace braid {
 
 SampleRow SampleRowOf(const LogitRow& logit_row, const SequenceRow& row, const SamplingSpec& spec) {
-  const std::span<const int32_t> tokens(row.tokens);
+  const std::span tokens = std::span<const int32_t>(row.tokens).first(logit_row.position + 1);
   const std::span<const int32_t> output = tokens.subspan(row.prompt_tokens);
   const SamplingParams& p = spec.params;
   SampleRow out{.temperature = p.temperature,

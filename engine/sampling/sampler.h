@@ -24,7 +24,8 @@ struct SamplingSpec {
 // Answers a live sequence's spec; null when it has ended.
 using SpecOf = std::function<const SamplingSpec*(SequenceId)>;
 
-// One row of `logit_rows` as the sampling operation wants it. Spans borrow from `row` and `spec`.
+// One sampled row of `logit_rows` as the sampling operation wants it: drawn with the tokens up to its position known,
+// drafts among them. Spans borrow from `row` and `spec`.
 SampleRow SampleRowOf(const LogitRow& logit_row, const SequenceRow& row, const SamplingSpec& spec);
 
 }  // namespace braid

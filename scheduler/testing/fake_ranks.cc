@@ -123,8 +123,10 @@ void FakeRanks::Admit(const RowAdmission& admission) {
   row.state_slot = admission.state_slot;
   row.tokens = admission.tokens;
   row.admitted_tokens = static_cast<int32_t>(admission.tokens.size());
-  row.start = row.num_computed = admission.start;
-  if (row.state_slot >= 0) AdmitState(admission);
+  row.start = row.num_computed = row.folded = admission.start;
+  if (row.state_slot < 0) return;
+  AdmitState(admission);
+  row.states = {states_[row.state_slot].value};
 }
 
 void FakeRanks::AdmitState(const RowAdmission& admission) {
@@ -172,6 +174,7 @@ void FakeRanks::CheckOrderAndBudget(const StepPlan& plan) {
   int num_prompts = 0;
   for (const SequenceStep& step : plan.steps) {
     const bool decodes = step.start >= rows_.at(step.row).admitted_tokens;
+    Expect(decodes || step.drafts.empty(), "only decodes carry drafts", step.id);
     num_prompts += !decodes;
     Expect(!decodes || num_prompts == 0, "decodes come first", step.id);
   }
@@ -191,7 +194,10 @@ void FakeRanks::CheckStep(const SequenceStep& step, const Launched& launched) {
   Expect(step.num_tokens > 0, "a step has tokens", step.id);
   Expect(step.start == row.num_computed, "positions are computed once, in order", step.id);
   const int32_t end = step.start + step.num_tokens;
-  Expect(end <= static_cast<int32_t>(row.tokens.size()), "every token is known on the device", step.id);
+  const int32_t known = end - static_cast<int32_t>(step.drafts.size());
+  Expect(known <= static_cast<int32_t>(row.tokens.size()), "every token is known on the device", step.id);
+  Expect(known > step.start, "drafts stand behind a token", step.id);
+  Expect(static_cast<int>(step.drafts.size()) <= config_.max_drafts, "no more drafts than allowed", step.id);
   Expect(end <= limits_.max_model_len, "positions lie in the context", step.id);
   Expect(limits_.num_blocks == 0 || end <= static_cast<int32_t>(row.blocks.size()) * config_.block_size,
          "every position has its block", step.id);
@@ -200,23 +206,40 @@ void FakeRanks::CheckStep(const SequenceStep& step, const Launched& launched) {
          step.id);
 }
 
+// Takes in all tokens, drafts included, then moves the cursor back behind the last one that holds.
 void FakeRanks::Compute(const SequenceStep& step, Launched* launched) {
   Row& row = rows_[step.row];
-  const int32_t end = step.start + step.num_tokens;
+  const int32_t end = step.start + step.num_tokens, num_drafts = static_cast<int32_t>(step.drafts.size());
   launched->named[step.row] = true;
   tokens_computed_ += step.num_tokens;
-  row.num_computed = end;
-  State none, &state = row.state_slot >= 0 ? states_[row.state_slot] : none;
-  for (int32_t position = step.start; position < end; ++position) TakeIn(row, position, state);
-  if (!step.samples) return;
-  uint64_t sum = 0;
-  for (int32_t position = 0; limits_.num_blocks > 0 && position < end; ++position) sum += CacheAt(row, position);
-  row.tokens.push_back(model_.Draw(row.id, end, sum, row.state_slot >= 0 ? state.value : 0));
-  launched->result.results.push_back({.row = step.row, .id = row.id, .token = row.tokens.back()});
+  row.tokens.insert(row.tokens.end(), step.drafts.begin(), step.drafts.end());
+  for (int32_t position = step.start; position < end; ++position) TakeIn(row, position);
+  int32_t length = end - num_drafts, token = -1;
+  row.folded = length / config_.state_grid * config_.state_grid;
+  for (bool holds = step.samples; holds; length += holds) {
+    token = DrawAfter(row, length);
+    launched->result.results.push_back({.row = step.row, .id = row.id, .token = token});
+    holds = length < end && row.tokens[length] == token;
+  }
+  drafts_accepted_ += length - (end - num_drafts);
+  drafts_rejected_ += end - length;
+  row.num_computed = length;
+  row.tokens.resize(std::max<size_t>(length, row.tokens.size() - num_drafts));
+  if (step.samples) row.tokens.push_back(token);
+  if (row.state_slot < 0) return;
+  row.states.resize(length - row.start + 1);
+  states_[row.state_slot] = {step.row, length, row.states.back(), row.id};
 }
 
-void FakeRanks::TakeIn(Row& row, int32_t position, State& state) {
-  state = {state.row, position + 1, FakeModel::NextState(state.value, row.tokens[position]), row.id};
+// The token drawn behind the first `length` tokens of the row.
+int32_t FakeRanks::DrawAfter(Row& row, int32_t length) {
+  uint64_t sum = 0;
+  for (int32_t position = 0; limits_.num_blocks > 0 && position < length; ++position) sum += CacheAt(row, position);
+  return model_.Draw(row.id, length, sum, row.state_slot >= 0 ? row.states.at(length - row.start) : 0);
+}
+
+void FakeRanks::TakeIn(Row& row, int32_t position) {
+  if (row.state_slot >= 0) row.states.push_back(FakeModel::NextState(row.states.back(), row.tokens[position]));
   if (limits_.num_blocks == 0) return;
   Block& block = blocks_[row.blocks[position / config_.block_size]];
   Expect(block.num_rows == 1, "a block that is written has one owner", row.id);
@@ -229,11 +252,11 @@ void FakeRanks::Snapshot(const StateSnapshot& snapshot, const Launched& launched
   const Row& row = rows_.at(snapshot.row);
   State& copy = states_.at(snapshot.slot);
   Expect(launched.named[snapshot.row] && row.state_slot >= 0, "a snapshot is of a row of the step", row.id);
-  Expect(row.num_computed % config_.block_size == 0, "a snapshot is taken where a block ends", row.id);
+  Expect(row.folded % config_.block_size == 0, "a snapshot is taken where a block ends", row.id);
+  Expect(row.folded >= row.start, "a snapshot is of the row's own state", row.id);
   Expect(copy.row < 0, "a snapshot overwrites no row's state", snapshot.slot);
   if (!breach_.empty()) return;
-  copy = states_[row.state_slot];
-  copy.row = -1;
+  copy = {-1, row.folded, row.states.at(row.folded - row.start), row.id};
 }
 
 }  // namespace braid

@@ -46,7 +46,9 @@ class FakeRanks {
     SequenceId to, from;
   };
   const std::vector<Loan>& loans() const { return loans_; }
-  uint64_t tokens_computed() const { return tokens_computed_; }
+  uint64_t tokens_computed() const { return tokens_computed_; }  // drafts included
+  uint64_t drafts_accepted() const { return drafts_accepted_; }
+  uint64_t drafts_rejected() const { return drafts_rejected_; }
   const std::string& breach() const { return breach_; }  // the first; empty: none
 
  private:
@@ -58,6 +60,8 @@ class FakeRanks {
     int32_t admitted_tokens = 0;
     int32_t start = 0;  // computed by others before
     int32_t num_computed = 0;
+    int32_t folded = 0;            // the position that its state is folded up to
+    std::vector<uint64_t> states;  // [n]: what the state held at position start + n
     std::vector<int32_t> blocks;
   };
   struct Launched {
@@ -66,7 +70,7 @@ class FakeRanks {
   };
   struct State {
     int32_t row = -1;      // that computes in it; -1: none, or a snapshot
-    int32_t position = 0;  // tokens taken in
+    int32_t position = 0;  // tokens taken in, those of rejected drafts not counted
     uint64_t value = 0;
     SequenceId writer = 0;
   };
@@ -83,7 +87,8 @@ class FakeRanks {
   void CheckShared(Row& row, int32_t block);
   void CheckStep(const SequenceStep& step, const Launched& launched);
   void Compute(const SequenceStep& step, Launched* launched);
-  void TakeIn(Row& row, int32_t position, State& state);
+  int32_t DrawAfter(Row& row, int32_t length);
+  void TakeIn(Row& row, int32_t position);
   void Snapshot(const StateSnapshot& snapshot, const Launched& launched);
   void CheckOrderAndBudget(const StepPlan& plan);
   uint64_t& CacheAt(const Row& row, int32_t position);
@@ -98,6 +103,7 @@ class FakeRanks {
   std::vector<State> states_;         // by slot
   std::deque<Launched> in_flight_;
   uint64_t last_epoch_ = 0, tokens_computed_ = 0;
+  uint64_t drafts_accepted_ = 0, drafts_rejected_ = 0;
   int blocks_held_ = 0;
   std::vector<Loan> loans_;
   std::string breach_;

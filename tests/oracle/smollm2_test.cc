@@ -93,6 +93,34 @@ TEST_F(SmolLm2, AnswersGreedilyAsTransformersDoes) {
   }
 }
 
+TEST_F(SmolLm2, CopiesByDraftsTheSameText) {
+  EngineConfig config{.memory_bytes = int64_t{1} << 30};
+  config.scheduler.max_drafts = 4;
+  const auto engine = Engine::Start(config, *smol_->checkpoint, &kClock);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  std::string text;
+  for (int i = 0; i < 4; ++i) text += "The ferry to the island leaves at seven, at noon and at half past five.\n";
+  for (const float temperature : {0.0f, 0.5f}) {
+    std::vector<testing::Choice> choices;
+    for (Engine* const one : {smol_->engine.get(), engine->get()}) {
+      Collector collector;
+      ASSERT_TRUE(one->Submit({.prompt = smol_->text.tokenizer->Encode(text, {}),
+                               .sampling = {.temperature = temperature, .seed = 1, .logprobs = 1},
+                               .max_tokens = 64,
+                               .ignore_eos = true,
+                               .on_event = collector.Sink()})
+                      .ok());
+      ASSERT_TRUE(collector.WaitForEnd());
+      choices.push_back(collector.choice());
+    }
+    EXPECT_EQ(choices[0].tokens, choices[1].tokens);
+    for (size_t i = 0; i < choices[0].logprobs.size(); ++i) {
+      EXPECT_EQ(choices[0].logprobs[i].logprob, choices[1].logprobs[i].logprob);
+    }
+  }
+  EXPECT_GT((*engine)->Stats().speculation.accepted_tokens, 40u);
+}
+
 TEST_F(SmolLm2, AnswersTheSameAmong31RandomRequests) {
   const Json chat = Chats()[1];
   Collector alone;

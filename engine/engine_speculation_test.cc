@@ -1,0 +1,255 @@
+// Speculation as requests see it: equal bits with and without it, whatever is guessed.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <thread>
+
+#include "engine/engine.h"
+#include "engine/testing/collector.h"
+#include "models/weights/checkpoint.h"
+
+namespace braid {
+namespace {
+
+using testing::Choice;
+using testing::Collector;
+using Tokens = std::vector<int32_t>;
+
+const SteadyClock kClock;
+
+EngineConfig Config(int max_drafts) {
+  EngineConfig config{.threads = 2, .pin_threads = false, .memory_bytes = 64 << 20, .max_model_len = 512};
+  config.scheduler.max_tokens_per_step = 64;
+  config.scheduler.max_sequences = 8;
+  config.scheduler.max_drafts = max_drafts;
+  return config;
+}
+
+std::unique_ptr<Engine> Start(const std::string& model, const EngineConfig& config) {
+  auto checkpoint = Checkpoint::Open(std::string(BRAID_SOURCE_DIR "/tests/data/models/") + model);
+  CHECK(checkpoint.ok()) << checkpoint.status();
+  auto engine = Engine::Start(config, **checkpoint, &kClock);
+  CHECK(engine.ok()) << engine.status();
+  return *std::move(engine);
+}
+
+EngineStats StatsWhenIdle(const Engine& engine) {
+  for (int i = 0; i < 2000 && (engine.InFlight() > 0 || engine.Stats().busy || engine.Stats().blocks_used > 0); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return engine.Stats();
+}
+
+// Knows what the prompt's first choice will say, and says it right up to a random place.
+class Prompter : public Drafter {
+ public:
+  Prompter(Tokens script, uint32_t seed) : script_(std::move(script)), random_(seed) {}
+  void Append(int32_t) override { ++next_; }
+  Tokens Propose(int count) override {
+    Tokens drafts;
+    const int right = static_cast<int>(random_() % (count + 1));
+    for (int i = 0; i < count; ++i) {
+      const bool known = i < right && next_ + i < script_.size();
+      drafts.push_back(known ? script_[next_ + i] : static_cast<int32_t>(random_() % 250));
+    }
+    return drafts;
+  }
+
+ private:
+  const Tokens script_;
+  std::mt19937 random_;
+  size_t next_ = 0;
+};
+
+std::vector<Choice> Ask(Engine& engine, GenerateRequest request) {
+  Collector collector(request.n);
+  const int n = request.n;
+  request.on_event = collector.Sink();
+  const auto handle = engine.Submit(std::move(request));
+  CHECK(handle.ok()) << handle.status();
+  CHECK(collector.WaitForEnd());
+  std::vector<Choice> choices;
+  for (int i = 0; i < n; ++i) choices.push_back(collector.choice(i));
+  return choices;
+}
+
+// All at once.
+std::vector<std::vector<Choice>> AskAll(Engine& engine, const std::vector<GenerateRequest>& requests) {
+  std::vector<std::unique_ptr<Collector>> collectors;
+  for (GenerateRequest request : requests) {
+    collectors.push_back(std::make_unique<Collector>(request.n));
+    request.on_event = collectors.back()->Sink();
+    CHECK(engine.Submit(std::move(request)).ok());
+  }
+  std::vector<std::vector<Choice>> answers(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    CHECK(collectors[i]->WaitForEnd());
+    for (int c = 0; c < requests[i].n; ++c) answers[i].push_back(collectors[i]->choice(c));
+  }
+  return answers;
+}
+
+void ExpectEqualBits(const Choice& a, const Choice& b) {
+  ASSERT_EQ(a.tokens, b.tokens);
+  EXPECT_EQ(a.finish, b.finish);
+  EXPECT_EQ(a.stop_token, b.stop_token);
+  ASSERT_EQ(a.logprobs.size(), b.logprobs.size());
+  for (size_t i = 0; i < a.logprobs.size(); ++i) {
+    EXPECT_EQ(a.logprobs[i].logprob, b.logprobs[i].logprob) << "token " << i;
+    EXPECT_EQ(a.logprobs[i].top, b.logprobs[i].top) << "token " << i;
+  }
+}
+
+Tokens RandomTokens(std::mt19937& random, int count) {
+  Tokens tokens(count);
+  for (int32_t& token : tokens) token = random() % 250;
+  return tokens;
+}
+
+class EngineSpeculation : public ::testing::TestWithParam<const char*> {
+ protected:
+  EngineSpeculation() : plain_(Start(GetParam(), Config(0))) {}
+
+  // Asks without speculation, and remembers the first choice for the drafter.
+  std::vector<Choice> AskPlain(const GenerateRequest& request) {
+    std::vector<Choice> choices = Ask(*plain_, request);
+    scripts_[request.prompt] = choices[0].tokens;
+    return choices;
+  }
+
+  EngineConfig Prompted(int max_drafts) {
+    EngineConfig config = Config(max_drafts);
+    config.make_drafter = [this](std::span<const int32_t> prompt) -> std::unique_ptr<Drafter> {
+      const Tokens key(prompt.begin(), prompt.end());
+      return std::make_unique<Prompter>(scripts_[key], static_cast<uint32_t>(prompt.size()));
+    };
+    return config;
+  }
+
+  GenerateRequest Request(int prompt_tokens, int max_tokens) {
+    return {.prompt = RandomTokens(random_, prompt_tokens),
+            .sampling = {.temperature = 0, .logprobs = 2},
+            .max_tokens = max_tokens,
+            .ignore_eos = true};
+  }
+
+  // Greedy and sampled, with penalties, stop ids, least lengths and choices; short and long prompts.
+  std::vector<GenerateRequest> ManyKinds() {
+    const SamplingParams drawn = {.temperature = 0.9f, .top_p = 0.95f, .seed = 17, .logprobs = 2};
+    const SamplingParams penalized = {.temperature = 0.8f, .frequency_penalty = 0.5f, .presence_penalty = 0.3f,
+                                      .repetition_penalty = 1.2f, .seed = 3, .logprobs = 1};
+    std::vector<GenerateRequest> all = {Request(5, 100), Request(150, 70), Request(33, 90),
+                                        Request(64, 80), Request(90, 60),  Request(20, 1)};
+    all[1].sampling = all[3].sampling = drawn;
+    all[2].sampling = all[4].sampling = penalized;
+    all[3].n = 3;
+    for (const int from : {0, 1, 2}) {  // ends inside the text, and not before
+      GenerateRequest stopped = all[from];
+      const Tokens text = AskPlain(stopped)[0].tokens;
+      stopped.prompt.push_back(7);
+      stopped.stop_token_ids = {text[20], text[30], 7};
+      all.push_back(stopped);
+      stopped.prompt.push_back(8);
+      stopped.min_tokens = 40;
+      all.push_back(stopped);
+    }
+    return all;
+  }
+
+  std::map<Tokens, Tokens> scripts_;  // before plain_: outlives the engines
+  std::mt19937 random_{5};
+  const std::unique_ptr<Engine> plain_;
+};
+
+TEST_P(EngineSpeculation, GivesEqualBitsForAnyNumberOfDrafts) {
+  const std::vector<GenerateRequest> requests = ManyKinds();
+  std::vector<std::vector<Choice>> expected;
+  for (const GenerateRequest& request : requests) expected.push_back(AskPlain(request));
+  for (const int max_drafts : {1, 2, 3, 5, 8}) {
+    const auto engine = Start(GetParam(), Prompted(max_drafts));
+    const auto answers = AskAll(*engine, requests);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      for (size_t c = 0; c < expected[i].size(); ++c) {
+        SCOPED_TRACE(absl::StrCat(max_drafts, " drafts, request ", i, ", choice ", c));
+        ExpectEqualBits(answers[i][c], expected[i][c]);
+      }
+    }
+    const EngineStats stats = StatsWhenIdle(*engine);
+    const SpeculationCounters& counters = stats.speculation;
+    EXPECT_GT(counters.accepted_tokens, 100u);
+    EXPECT_GT(counters.draft_tokens, counters.accepted_tokens + 100);
+    EXPECT_GT(counters.accepted_at[max_drafts - 1], 0u);
+    EXPECT_EQ(stats.blocks_used, 0);
+    EXPECT_EQ(stats.state_slots_used, 0);
+  }
+}
+
+TEST_P(EngineSpeculation, NgramsFindWhatRepeats) {
+  GenerateRequest request = Request(8, 200);
+  while (request.prompt.size() < 80) request.prompt.push_back(request.prompt[request.prompt.size() - 8]);
+  request.sampling.logit_bias = {{3, 100.0f}};  // says nothing else: that repeats
+  const Choice expected = AskPlain(request)[0];
+  const auto engine = Start(GetParam(), Config(4));
+  const Choice choice = Ask(*engine, request)[0];
+  ExpectEqualBits(choice, expected);
+  EXPECT_LT(choice.emitted_ns.size(), 60u);  // events of several tokens
+  EXPECT_GT(StatsWhenIdle(*engine).speculation.accepted_tokens, 140u);
+}
+
+TEST_P(EngineSpeculation, TightMemoryChangesNoToken) {
+  std::vector<GenerateRequest> requests;
+  for (int i = 0; i < 16; ++i) requests.push_back(Request(28 + i % 3, 90));
+  std::vector<Choice> expected;
+  for (const GenerateRequest& request : requests) expected.push_back(AskPlain(request)[0]);
+  EngineConfig tight = Prompted(5);
+  tight.max_model_len = 192;
+  tight.memory_bytes = 9 * plain_->info().state_bytes_per_sequence;
+  std::unique_ptr<Engine> engine;
+  do {  // until two or three sequences fit
+    tight.memory_bytes += 32 << 10;
+    engine = Start(GetParam(), tight);
+  } while (engine->info().num_blocks < 14);
+  const auto answers = AskAll(*engine, requests);
+  for (size_t i = 0; i < requests.size(); ++i) ExpectEqualBits(answers[i][0], expected[i]);
+  const EngineStats stats = StatsWhenIdle(*engine);
+  EXPECT_GT(stats.preemptions, 0u);
+  EXPECT_GT(stats.speculation.accepted_tokens, 100u);
+  EXPECT_EQ(stats.blocks_used, 0);
+}
+
+// Block boundaries of the answers are crossed by drafts; states are kept there all the same, and are right.
+TEST_P(EngineSpeculation, LaterTurnsStartBehindAnswersThatDraftsMade) {
+  const auto engine = Start(GetParam(), Prompted(5));
+  int cached_of_answers = 0;
+  for (int chat = 0; chat < 4; ++chat) {
+    GenerateRequest request = Request(40 + chat, 75);
+    int prompt_end = 0;
+    for (int turn = 0; turn < 4; ++turn) {
+      const Choice expected = AskPlain(request)[0], choice = Ask(*engine, request)[0];
+      ExpectEqualBits(choice, expected);
+      cached_of_answers += std::max(0, choice.cached_tokens - prompt_end);
+      prompt_end = static_cast<int>(request.prompt.size());
+      request.prompt.insert(request.prompt.end(), choice.tokens.begin(), choice.tokens.end());
+      for (int i = 0; i < 10; ++i) request.prompt.push_back(static_cast<int32_t>(random_() % 250));
+    }
+  }
+  EXPECT_GT(cached_of_answers, 4 * 3 * 32);
+}
+
+TEST_P(EngineSpeculation, ConstrainedSequencesGoWithoutDrafts) {
+  GenerateRequest request = Request(30, 40);
+  auto constraint = std::make_shared<ConstraintSpec>();
+  constraint->bad_words = {{AskPlain(request)[0].tokens[10]}};
+  request.constraint = constraint;
+  const Choice expected = AskPlain(request)[0];
+  const auto engine = Start(GetParam(), Prompted(4));
+  ExpectEqualBits(Ask(*engine, request)[0], expected);
+  EXPECT_EQ(StatsWhenIdle(*engine).speculation.steps, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EngineSpeculation, ::testing::Values("llama", "nemotron_h", "nemotron_h_latent_mtp"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace braid
