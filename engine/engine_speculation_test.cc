@@ -210,9 +210,12 @@ TEST_P(EngineSpeculation, TightMemoryChangesNoToken) {
     tight.memory_bytes += 32 << 10;
     engine = Start(GetParam(), tight);
   } while (engine->info().num_blocks < 14);
-  const auto answers = AskAll(*engine, requests);
-  for (size_t i = 0; i < requests.size(); ++i) ExpectEqualBits(answers[i][0], expected[i]);
-  const EngineStats stats = StatsWhenIdle(*engine);
+  EngineStats stats;
+  for (int round = 0; round < 20 && stats.preemptions == 0; ++round) {  // few meet where the requests arrive slowly
+    const auto answers = AskAll(*engine, requests);
+    for (size_t i = 0; i < requests.size(); ++i) ExpectEqualBits(answers[i][0], expected[i]);
+    stats = StatsWhenIdle(*engine);
+  }
   EXPECT_GT(stats.preemptions, 0u);
   EXPECT_GT(stats.speculation.accepted_tokens, 100u);
   EXPECT_EQ(stats.blocks_used, 0);
