@@ -59,19 +59,27 @@ def prometheus(smol, tmp_path_factory):
     port = free_port()
     process = subprocess.Popen(["prometheus", f"--config.file={folder}/scrape.yaml", f"--storage.tsdb.path={folder}/data",
                                 f"--web.listen-address=127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for_scrapes(url, smol)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_for_scrapes(url, server, wanted=4, seconds=120):
+    """Until so many scrapes are in, with traffic between them: rates need both."""
+    end, scrapes = time.monotonic() + seconds, 0
+    while scrapes < wanted:
+        assert time.monotonic() < end, f"{scrapes} scrapes in {seconds} s"
+        server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": f"Count to {scrapes}."}], "max_tokens": 8})
+        time.sleep(1)
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=1)
-            break
+            result = ask(url, "query", query="count_over_time(vllm:generation_tokens_total[1h])")["result"]
+            scrapes = int(result[0]["value"][1]) if result else 0
         except OSError:
-            time.sleep(0.1)
-    for i in range(3):  # rates need traffic between scrapes
-        smol.post("/v1/chat/completions", {"messages": [{"role": "user", "content": f"Count to {i}."}], "max_tokens": 8})
-        time.sleep(1.5)
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(20)
+            pass  # not yet listening
 
 
 def ask(url, path, **query):
@@ -83,7 +91,7 @@ def queries():
     dashboard = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
-            yield panel["title"], target["expr"].replace("$__rate_interval", "30s").replace("$model_name", ".*")
+            yield panel["title"], target["expr"].replace("$__rate_interval", "5m").replace("$model_name", ".*")
 
 
 @pytest.mark.parametrize("title, query", list(queries()))
