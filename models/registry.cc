@@ -26,9 +26,9 @@ constexpr Family kFamilies[] = {
     {"qwen3_moe", ReadLlamaInfo, LoadLlama},
     {"qwen3moe", ReadLlamaInfo, LoadLlama},
     {"bloom", ReadBloomInfo, LoadBloom},
-    {"gpt_oss", ReadGptOssInfo, LoadGptOss},
+    {"gpt_oss", ReadLlamaInfo, LoadGptOss},
     {"mamba2", ReadMamba2Info, LoadMamba2},
-    {"nemotron", ReadNemotronInfo, LoadNemotron},
+    {"nemotron", ReadLlamaInfo, LoadNemotron},
     {"nemotron_h", ReadNemotronHInfo, LoadNemotronH},
 };
 

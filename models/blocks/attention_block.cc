@@ -40,4 +40,19 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
              .y = x});
 }
 
+AttentionBlock BindAttention(const WeightLoader& w, const AttentionShape& shape, AttentionBiases biases,
+                             const AttentionNames& names) {
+  const auto rows_of = [&](const char* suffix) {
+    return std::vector<RowsOf>{{absl::StrCat(names.q, suffix), shape.q_size()},
+                               {absl::StrCat(names.k, suffix), shape.kv_size()},
+                               {absl::StrCat(names.v, suffix), shape.kv_size()}};
+  };
+  AttentionBlock attention{.shape = shape,
+                           .qkv = w.Stack(rows_of(".weight"), shape.hidden),
+                           .output = w.Matrix(absl::StrCat(names.output, ".weight"), shape.hidden, shape.q_size())};
+  if (biases.qkv) attention.qkv_bias = w.FloatStack(rows_of(".bias"));
+  if (biases.output) attention.output_bias = w.Floats(absl::StrCat(names.output, ".bias"), {shape.hidden});
+  return attention;
+}
+
 }  // namespace braid

@@ -44,4 +44,16 @@ struct AttentionBlock {
                TensorView x) const;
 };
 
+// What the four projections are called, and which of them have biases.
+struct AttentionNames {
+  const char *q = "q_proj", *k = "k_proj", *v = "v_proj", *output = "o_proj";
+};
+struct AttentionBiases {
+  bool qkv = false, output = false;
+};
+
+// Reads NAME.weight, and NAME.bias where there are biases, under `w`.
+AttentionBlock BindAttention(const WeightLoader& w, const AttentionShape& shape, AttentionBiases biases,
+                             const AttentionNames& names = {});
+
 }  // namespace braid

@@ -16,4 +16,14 @@ void MlpBlock::Forward(Ops& op, TensorView h, TensorView x) const {
   op.Linear({.x = inner, .weight = down.get(), .bias = DataOrNull(down_bias), .epilogue = Epilogue::kAdd, .y = x});
 }
 
+MlpBlock BindMlp(const WeightLoader& w, int hidden, int intermediate, MlpBias bias) {
+  MlpBlock mlp{.intermediate = intermediate,
+               .up = w.Matrix("up_proj.weight", intermediate, hidden),
+               .down = w.Matrix("down_proj.weight", hidden, intermediate)};
+  if (bias == MlpBias::kNone) return mlp;
+  mlp.up_bias = w.Floats("up_proj.bias", {intermediate});
+  mlp.down_bias = w.Floats("down_proj.bias", {hidden});
+  return mlp;
+}
+
 }  // namespace braid

@@ -25,4 +25,9 @@ struct MlpBlock {
   void Forward(Ops& op, TensorView h, TensorView x) const;
 };
 
+enum class MlpBias { kNone, kBoth };
+
+// Reads up_proj and down_proj, weights and biases, under `w`.
+MlpBlock BindMlp(const WeightLoader& w, int hidden, int intermediate, MlpBias bias);
+
 }  // namespace braid

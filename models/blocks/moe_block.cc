@@ -20,12 +20,8 @@ MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config) {
                     expert.Matrix("down_proj.weight", width, moe.intermediate_size));
   }
   if (moe.shared_intermediate_size > 0) {
-    const int inner = moe.shared_intermediate_size;
-    block.shared = {.intermediate = inner,
-                    .up = w.Matrix("shared_experts.up_proj.weight", inner, hidden),
-                    .down = w.Matrix("shared_experts.down_proj.weight", hidden, inner)};
-    if (config.mlp.bias) block.shared.up_bias = w.Floats("shared_experts.up_proj.bias", {inner});
-    if (config.mlp.bias) block.shared.down_bias = w.Floats("shared_experts.down_proj.bias", {hidden});
+    block.shared = BindMlp(w.Child("shared_experts."), hidden, moe.shared_intermediate_size,
+                           config.mlp.bias ? MlpBias::kBoth : MlpBias::kNone);
   }
   return block;
 }

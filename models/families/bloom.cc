@@ -2,20 +2,10 @@
 
 #include <cmath>
 
-#include "models/blocks/attention_block.h"
-#include "models/blocks/mlp_block.h"
-#include "models/blocks/token_head.h"
-#include "models/model_config.h"
+#include "models/blocks/decoder.h"
 
 namespace braid {
 namespace {
-
-struct Layer {
-  Norm input_norm;
-  AttentionBlock attention;
-  Norm post_norm;
-  MlpBlock mlp;
-};
 
 Norm BindNorm(const WeightLoader& w, const std::string& name, const BloomConfig& c) {
   return {.weight = w.Floats(name + ".weight", {c.hidden_size}),
@@ -68,13 +58,6 @@ MlpBlock BindMlp(const WeightLoader& w, const BloomConfig& c) {
           .activation = Epilogue::kGelu};
 }
 
-Layer Bind(const WeightLoader& w, const BloomConfig& c) {
-  return {.input_norm = BindNorm(w, "input_layernorm", c),
-          .attention = BindAttention(w.Child("self_attention."), c),
-          .post_norm = BindNorm(w, "post_attention_layernorm", c),
-          .mlp = BindMlp(w.Child("mlp."), c)};
-}
-
 ModelInfo InfoOf(const BloomConfig& c) {
   ModelInfo info{.family = "bloom",
                  .layers_by_kind = {{"attention", c.num_layers}, {"mlp", c.num_layers}},
@@ -86,49 +69,22 @@ ModelInfo InfoOf(const BloomConfig& c) {
   return info;
 }
 
-class Bloom : public Model {
- public:
-  Bloom(const BloomConfig& config, const WeightLoader& w) : config_(config), info_(InfoOf(config)) {
-    const WeightLoader body = w.Child(w.Has("transformer.word_embeddings.weight") ? "transformer." : "");
-    head_ = {.embedding = body.Matrix("word_embeddings.weight", config.vocab_size, config.hidden_size),
-             .embedding_norm = BindNorm(body, "word_embeddings_layernorm", config),
-             .final_norm = BindNorm(body, "ln_f", config)};
-    if (!config.tie_word_embeddings) {
-      head_.output = w.Matrix("lm_head.weight", config.vocab_size, config.hidden_size);
-    }
-    for (int i = 0; i < config.num_layers && w.status().ok(); ++i) {
-      layers_.push_back(Bind(body.Child(absl::StrCat("h.", i, ".")), config));
-    }
-    weight_bytes_ = w.packed_bytes();
+DecoderParts Bind(const WeightLoader& w, const BloomConfig& c) {
+  const WeightLoader body = w.Child(w.Has("transformer.word_embeddings.weight") ? "transformer." : "");
+  DecoderParts parts{.head = {.embedding = body.Matrix("word_embeddings.weight", c.vocab_size, c.hidden_size),
+                              .embedding_norm = BindNorm(body, "word_embeddings_layernorm", c),
+                              .final_norm = BindNorm(body, "ln_f", c),
+                              .output = {}},
+                     .rotary = {},
+                     .layers = {}};
+  if (!c.tie_word_embeddings) parts.head.output = w.Matrix("lm_head.weight", c.vocab_size, c.hidden_size);
+  for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {
+    const WeightLoader layer = body.Child(absl::StrCat("h.", i, "."));
+    parts.layers.push_back({BindNorm(layer, "input_layernorm", c), BindAttention(layer.Child("self_attention."), c)});
+    parts.layers.push_back({BindNorm(layer, "post_attention_layernorm", c), BindMlp(layer.Child("mlp."), c)});
   }
-
-  const ModelInfo& info() const override { return info_; }
-  int64_t weight_bytes() const override { return weight_bytes_; }
-
-  void Forward(Ops& op, const RaggedBatch& batch, const CacheView& cache, TensorView hidden) const override {
-    Scratch::Scope scope(op.scratch());
-    const TensorView x = op.scratch().Matrix(batch.num_tokens(), config_.hidden_size);
-    const TensorView h = op.scratch().Matrix(batch.num_tokens(), config_.hidden_size);
-    head_.Embed(op, batch, x);
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
-      layer.input_norm.Forward(op, x, h);
-      layer.attention.Forward(op, batch, cache.kv[i], Rotary{}, h, x);
-      layer.post_norm.Forward(op, x, h);
-      layer.mlp.Forward(op, h, x);
-    }
-    head_.FinalHidden(op, batch, x, hidden);
-  }
-
-  void Logits(Ops& op, TensorView hidden, TensorView logits) const override { head_.Logits(op, hidden, logits); }
-
- private:
-  const BloomConfig config_;
-  const ModelInfo info_;
-  TokenHead head_;
-  std::vector<Layer> layers_;
-  int64_t weight_bytes_ = 0;
-};
+  return parts;
+}
 
 }  // namespace
 
@@ -138,12 +94,9 @@ absl::StatusOr<ModelInfo> ReadBloomInfo(const Checkpoint& checkpoint) {
 }
 
 absl::StatusOr<std::unique_ptr<Model>> LoadBloom(const Checkpoint& checkpoint, Backend& backend,
-                                                    const LoadProgress& progress) {
+                                                 const LoadProgress& progress) {
   ASSIGN_OR_RETURN(const BloomConfig config, ReadBloomConfig(checkpoint));
-  const WeightLoader loader(checkpoint, backend, progress);
-  auto model = std::make_unique<Bloom>(config, loader);
-  RETURN_IF_ERROR(loader.status());
-  return model;
+  return LoadDecoder(checkpoint, backend, progress, InfoOf(config), [&](const WeightLoader& w) { return Bind(w, config); });
 }
 
 }  // namespace braid

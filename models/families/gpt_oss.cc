@@ -1,39 +1,20 @@
 #include "models/families/gpt_oss.h"
 
-#include "models/blocks/attention_block.h"
-#include "models/blocks/moe_block.h"
-#include "models/blocks/token_head.h"
-#include "models/model_config.h"
+#include "models/blocks/decoder.h"
+#include "models/families/llama.h"
 
 namespace braid {
 namespace {
-
-struct Layer {
-  Norm input_norm;
-  AttentionBlock attention;
-  Norm post_norm;
-  MoeBlock moe;
-};
 
 Norm BindNorm(const WeightLoader& w, const std::string& name, const LlamaConfig& c) {
   return {.weight = w.Floats(name + ".weight", {c.hidden_size}), .bias = {}, .eps = c.rms_norm_eps};
 }
 
 AttentionBlock BindAttention(const WeightLoader& w, const LlamaConfig& c, int window) {
-  const AttentionShape shape{c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim};
-  AttentionBlock attention{.shape = shape,
-                           .qkv = w.Stack({{"q_proj.weight", shape.q_size()},
-                                           {"k_proj.weight", shape.kv_size()},
-                                           {"v_proj.weight", shape.kv_size()}},
-                                          c.hidden_size),
-                           .output = w.Matrix("o_proj.weight", c.hidden_size, shape.q_size()),
-                           .window = window,
-                           .sinks = w.Floats("sinks", {c.num_heads})};
-  if (c.attention_bias) {
-    attention.qkv_bias = w.FloatStack(
-        {{"q_proj.bias", shape.q_size()}, {"k_proj.bias", shape.kv_size()}, {"v_proj.bias", shape.kv_size()}});
-  }
-  if (c.output_bias) attention.output_bias = w.Floats("o_proj.bias", {c.hidden_size});
+  AttentionBlock attention = BindAttention(w, {c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim},
+                                           {.qkv = c.attention_bias, .output = c.output_bias});
+  attention.window = window;
+  attention.sinks = w.Floats("sinks", {c.num_heads});
   return attention;
 }
 
@@ -62,82 +43,28 @@ MoeBlock BindMoe(const WeightLoader& w, const LlamaConfig& c) {
   return block;
 }
 
-Layer Bind(const WeightLoader& w, const LlamaConfig& c, int window) {
-  return {.input_norm = BindNorm(w, "input_layernorm", c),
-          .attention = BindAttention(w.Child("self_attn."), c, window),
-          .post_norm = BindNorm(w, "post_attention_layernorm", c),
-          .moe = BindMoe(w.Child("mlp."), c)};
-}
-
-ModelInfo InfoOf(const LlamaConfig& c) {
-  ModelInfo info{.family = c.model_type,
-                 .layers_by_kind = {{"attention", c.num_layers}, {"moe", c.num_layers}},
-                 .vocab_size = c.vocab_size,
-                 .hidden_size = c.hidden_size,
-                 .max_model_len = c.max_position_embeddings,
-                 .eos_token_ids = c.eos_token_ids};
-  info.cache.attention.assign(c.num_layers, {c.num_kv_heads, c.head_dim});
-  return info;
-}
-
-class GptOss : public Model {
- public:
-  GptOss(const LlamaConfig& config, const WeightLoader& w)
-      : config_(config), info_(InfoOf(config)), rotary_(RotaryOf(config.rope, config.head_dim)) {
-    head_ = {.embedding = w.Matrix("model.embed_tokens.weight", config.vocab_size, config.hidden_size),
-             .final_norm = BindNorm(w, "model.norm", config)};
-    if (!config.tie_word_embeddings) {
-      head_.output = w.Matrix("lm_head.weight", config.vocab_size, config.hidden_size);
-    }
-    for (int i = 0; i < config.num_layers && w.status().ok(); ++i) {
-      layers_.push_back(Bind(w.Child(absl::StrCat("model.layers.", i, ".")), config, config.windows[i]));
-    }
-    weight_bytes_ = w.packed_bytes();
+DecoderParts Bind(const WeightLoader& w, const LlamaConfig& c) {
+  DecoderParts parts{.head = {.embedding = w.Matrix("model.embed_tokens.weight", c.vocab_size, c.hidden_size),
+                              .embedding_norm = {},
+                              .final_norm = BindNorm(w, "model.norm", c),
+                              .output = {}},
+                     .rotary = RotaryOf(c.rope, c.head_dim),
+                     .layers = {}};
+  if (!c.tie_word_embeddings) parts.head.output = w.Matrix("lm_head.weight", c.vocab_size, c.hidden_size);
+  for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {
+    const WeightLoader layer = w.Child(absl::StrCat("model.layers.", i, "."));
+    parts.layers.push_back({BindNorm(layer, "input_layernorm", c), BindAttention(layer.Child("self_attn."), c, c.windows[i])});
+    parts.layers.push_back({BindNorm(layer, "post_attention_layernorm", c), BindMoe(layer.Child("mlp."), c)});
   }
-
-  const ModelInfo& info() const override { return info_; }
-  int64_t weight_bytes() const override { return weight_bytes_; }
-
-  void Forward(Ops& op, const RaggedBatch& batch, const CacheView& cache, TensorView hidden) const override {
-    Scratch::Scope scope(op.scratch());
-    const TensorView x = op.scratch().Matrix(batch.num_tokens(), config_.hidden_size);
-    const TensorView h = op.scratch().Matrix(batch.num_tokens(), config_.hidden_size);
-    head_.Embed(op, batch, x);
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
-      layer.input_norm.Forward(op, x, h);
-      layer.attention.Forward(op, batch, cache.kv[i], rotary_, h, x);
-      layer.post_norm.Forward(op, x, h);
-      layer.moe.Forward(op, h, x);
-    }
-    head_.FinalHidden(op, batch, x, hidden);
-  }
-
-  void Logits(Ops& op, TensorView hidden, TensorView logits) const override { head_.Logits(op, hidden, logits); }
-
- private:
-  const LlamaConfig config_;
-  const ModelInfo info_;
-  const Rotary rotary_;
-  TokenHead head_;
-  std::vector<Layer> layers_;
-  int64_t weight_bytes_ = 0;
-};
+  return parts;
+}
 
 }  // namespace
 
-absl::StatusOr<ModelInfo> ReadGptOssInfo(const Checkpoint& checkpoint) {
-  ASSIGN_OR_RETURN(const LlamaConfig config, ReadLlamaConfig(checkpoint));
-  return InfoOf(config);
-}
-
 absl::StatusOr<std::unique_ptr<Model>> LoadGptOss(const Checkpoint& checkpoint, Backend& backend,
-                                                    const LoadProgress& progress) {
+                                                  const LoadProgress& progress) {
   ASSIGN_OR_RETURN(const LlamaConfig config, ReadLlamaConfig(checkpoint));
-  const WeightLoader loader(checkpoint, backend, progress);
-  auto model = std::make_unique<GptOss>(config, loader);
-  RETURN_IF_ERROR(loader.status());
-  return model;
+  return LoadDecoder(checkpoint, backend, progress, InfoOf(config), [&](const WeightLoader& w) { return Bind(w, config); });
 }
 
 }  // namespace braid

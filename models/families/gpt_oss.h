@@ -5,7 +5,6 @@
 
 namespace braid {
 
-absl::StatusOr<ModelInfo> ReadGptOssInfo(const Checkpoint& checkpoint);
 absl::StatusOr<std::unique_ptr<Model>> LoadGptOss(const Checkpoint& checkpoint, Backend& backend,
                                                   const LoadProgress& progress);
 

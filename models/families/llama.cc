@@ -1,25 +1,12 @@
 #include "models/families/llama.h"
 
 #include <algorithm>
-#include <variant>
 
-#include "models/blocks/attention_block.h"
-#include "models/blocks/mlp_block.h"
-#include "models/blocks/moe_block.h"
-#include "models/blocks/token_head.h"
+#include "models/blocks/decoder.h"
 #include "models/model_config.h"
 
 namespace braid {
 namespace {
-
-using FeedForward = std::variant<GatedMlpBlock, MoeBlock>;
-
-struct Layer {
-  Norm input_norm;
-  AttentionBlock attention;
-  Norm post_norm;
-  FeedForward feed_forward;
-};
 
 // What the tensors are called: in Hugging Face folders, in those of Mixtral, and in GGUF files.
 struct Names {
@@ -55,36 +42,24 @@ const Names& NamesOf(const Checkpoint& checkpoint, const LlamaConfig& c) {
   return c.model_type == "mixtral" ? kMixtral : kHuggingFace;
 }
 
-std::string WeightOf(const char* module) { return absl::StrCat(module, ".weight"); }
-std::string BiasOf(const char* module) { return absl::StrCat(module, ".bias"); }
-
 AttentionBlock BindAttention(const WeightLoader& w, const Names& names, const LlamaConfig& c, int window) {
-  const AttentionShape shape{c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim};
-  AttentionBlock attention{.shape = shape,
-                           .qkv = w.Stack({{WeightOf(names.q), shape.q_size()},
-                                           {WeightOf(names.k), shape.kv_size()},
-                                           {WeightOf(names.v), shape.kv_size()}},
-                                          c.hidden_size),
-                           .output = w.Matrix(WeightOf(names.o), c.hidden_size, shape.q_size()),
-                           .norm_eps = c.rms_norm_eps,
-                           .window = window};
-  if (c.attention_bias) {
-    attention.qkv_bias = w.FloatStack(
-        {{BiasOf(names.q), shape.q_size()}, {BiasOf(names.k), shape.kv_size()}, {BiasOf(names.v), shape.kv_size()}});
-  }
-  if (c.output_bias) attention.output_bias = w.Floats(BiasOf(names.o), {c.hidden_size});
+  AttentionBlock attention = braid::BindAttention(w, {c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim},
+                                                  {.qkv = c.attention_bias, .output = c.output_bias},
+                                                  {.q = names.q, .k = names.k, .v = names.v, .output = names.o});
+  attention.norm_eps = c.rms_norm_eps;
+  attention.window = window;
   if (c.qk_norm) attention.q_norm = w.Floats(names.q_norm, {c.head_dim});
   if (c.qk_norm) attention.k_norm = w.Floats(names.k_norm, {c.head_dim});
   return attention;
 }
 
-FeedForward BindMlp(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
+Mixer BindMlp(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
   return GatedMlpBlock{.intermediate = c.intermediate_size,
                        .gate_up = w.GateUp(names.gate, names.up, c.intermediate_size, c.hidden_size),
                        .down = w.Matrix(names.down, c.hidden_size, c.intermediate_size)};
 }
 
-FeedForward BindExperts(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
+Mixer BindExperts(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
   const int inner = c.moe.intermediate_size;
   MoeBlock block{.config = c.moe,
                  .gate = w.Floats(names.router, {c.moe.num_experts, c.hidden_size}),
@@ -103,12 +78,28 @@ FeedForward BindExperts(const WeightLoader& w, const Names& names, const LlamaCo
   return block;
 }
 
-Layer Bind(const WeightLoader& w, const Names& names, const LlamaConfig& c, int i) {
-  return {.input_norm = {.weight = w.Floats(names.input_norm, {c.hidden_size}), .eps = c.rms_norm_eps},
-          .attention = BindAttention(w, names, c, c.windows[i]),
-          .post_norm = {.weight = w.Floats(names.post_norm, {c.hidden_size}), .eps = c.rms_norm_eps},
-          .feed_forward = c.is_moe[i] ? BindExperts(w, names, c) : BindMlp(w, names, c)};
+Norm BindNorm(const WeightLoader& w, const char* name, const LlamaConfig& c) {
+  return {.weight = w.Floats(name, {c.hidden_size}), .bias = {}, .eps = c.rms_norm_eps};
 }
+
+DecoderParts Bind(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
+  DecoderParts parts{.head = {.embedding = w.Matrix(names.embedding, c.vocab_size, c.hidden_size),
+                              .embedding_norm = {},
+                              .final_norm = BindNorm(w, names.final_norm, c),
+                              .output = {}},
+                     .rotary = RotaryOf(c.rope, c.head_dim),
+                     .layers = {}};
+  if (!c.tie_word_embeddings) parts.head.output = w.Matrix(names.output, c.vocab_size, c.hidden_size);
+  for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {
+    const WeightLoader layer = w.Child(absl::StrCat(names.layer, i, "."));
+    parts.layers.push_back({BindNorm(layer, names.input_norm, c), BindAttention(layer, names, c, c.windows[i])});
+    parts.layers.push_back({BindNorm(layer, names.post_norm, c),
+                            c.is_moe[i] ? BindExperts(layer, names, c) : BindMlp(layer, names, c)});
+  }
+  return parts;
+}
+
+}  // namespace
 
 ModelInfo InfoOf(const LlamaConfig& c) {
   const int moes = static_cast<int>(std::count(c.is_moe.begin(), c.is_moe.end(), true));
@@ -124,52 +115,6 @@ ModelInfo InfoOf(const LlamaConfig& c) {
   return info;
 }
 
-class Llama : public Model {
- public:
-  Llama(const LlamaConfig& config, const WeightLoader& w, const Names& names)
-      : config_(config),
-        info_(InfoOf(config)),
-        rotary_(RotaryOf(config.rope, config.head_dim)) {
-    head_ = {.embedding = w.Matrix(names.embedding, config.vocab_size, config.hidden_size),
-             .final_norm = {.weight = w.Floats(names.final_norm, {config.hidden_size}), .eps = config.rms_norm_eps}};
-    if (!config.tie_word_embeddings) head_.output = w.Matrix(names.output, config.vocab_size, config.hidden_size);
-    for (int i = 0; i < config.num_layers && w.status().ok(); ++i) {
-      layers_.push_back(Bind(w.Child(absl::StrCat(names.layer, i, ".")), names, config, i));
-    }
-    weight_bytes_ = w.packed_bytes();
-  }
-
-  const ModelInfo& info() const override { return info_; }
-  int64_t weight_bytes() const override { return weight_bytes_; }
-
-  void Forward(Ops& op, const RaggedBatch& batch, const CacheView& cache, TensorView hidden) const override {
-    Scratch::Scope scope(op.scratch());
-    const TensorView x = op.scratch().Matrix(batch.num_tokens(), config_.hidden_size);
-    const TensorView h = op.scratch().Matrix(batch.num_tokens(), config_.hidden_size);
-    head_.Embed(op, batch, x);
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
-      layer.input_norm.Forward(op, x, h);
-      layer.attention.Forward(op, batch, cache.kv[i], rotary_, h, x);
-      layer.post_norm.Forward(op, x, h);
-      std::visit([&](const auto& block) { block.Forward(op, h, x); }, layer.feed_forward);
-    }
-    head_.FinalHidden(op, batch, x, hidden);
-  }
-
-  void Logits(Ops& op, TensorView hidden, TensorView logits) const override { head_.Logits(op, hidden, logits); }
-
- private:
-  const LlamaConfig config_;
-  const ModelInfo info_;
-  const Rotary rotary_;
-  TokenHead head_;
-  std::vector<Layer> layers_;
-  int64_t weight_bytes_ = 0;
-};
-
-}  // namespace
-
 absl::StatusOr<ModelInfo> ReadLlamaInfo(const Checkpoint& checkpoint) {
   ASSIGN_OR_RETURN(const LlamaConfig config, ReadLlamaConfig(checkpoint));
   return InfoOf(config);
@@ -179,10 +124,10 @@ absl::StatusOr<std::unique_ptr<Model>> LoadLlama(const Checkpoint& checkpoint, B
                                                  const LoadProgress& progress) {
   ASSIGN_OR_RETURN(const LlamaConfig config, ReadLlamaConfig(checkpoint));
   if (config.mlp_bias) return absl::UnimplementedError(absl::StrCat(checkpoint.path(), ": mlp_bias: true"));
-  const WeightLoader loader(checkpoint, backend, progress);
-  auto model = std::make_unique<Llama>(config, loader, NamesOf(checkpoint, config));
-  RETURN_IF_ERROR(loader.status());
-  checkpoint.Find("rope_freqs.weight");  // GGUF's frequency divisors: the configuration has read them
+  auto model = LoadDecoder(checkpoint, backend, progress, InfoOf(config), [&](const WeightLoader& w) {
+    return Bind(w, NamesOf(checkpoint, config), config);
+  });
+  if (model.ok()) checkpoint.Find("rope_freqs.weight");  // GGUF's frequency divisors: the configuration has read them
   return model;
 }
 

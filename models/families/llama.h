@@ -6,6 +6,11 @@
 
 namespace braid {
 
+struct LlamaConfig;
+
+// Of every model with such a configuration.
+ModelInfo InfoOf(const LlamaConfig& config);
+
 absl::StatusOr<ModelInfo> ReadLlamaInfo(const Checkpoint& checkpoint);
 absl::StatusOr<std::unique_ptr<Model>> LoadLlama(const Checkpoint& checkpoint, Backend& backend,
                                                  const LoadProgress& progress);

@@ -5,7 +5,6 @@
 
 namespace braid {
 
-absl::StatusOr<ModelInfo> ReadNemotronInfo(const Checkpoint& checkpoint);
 absl::StatusOr<std::unique_ptr<Model>> LoadNemotron(const Checkpoint& checkpoint, Backend& backend,
                                                     const LoadProgress& progress);
 

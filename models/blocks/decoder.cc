@@ -1,0 +1,69 @@
+#include "models/blocks/decoder.h"
+
+#include <utility>
+
+#include "kernels/base/errors.h"
+
+namespace braid {
+namespace {
+
+// One pass over the layers: each mixer adds to x, and takes the next cache of its kind.
+struct Walk {
+  Ops& op;
+  const RaggedBatch& batch;
+  const CacheView& cache;
+  const Rotary& rotary;
+  TensorView h, x;
+  size_t mambas = 0, attentions = 0;
+
+  void operator()(const Mamba2Block& block) {
+    block.Forward(op, batch, cache.state_layouts[mambas], cache.state[mambas], h, x);
+    ++mambas;
+  }
+  void operator()(const AttentionBlock& block) { block.Forward(op, batch, cache.kv[attentions++], rotary, h, x); }
+  void operator()(const MlpBlock& block) { block.Forward(op, h, x); }
+  void operator()(const GatedMlpBlock& block) { block.Forward(op, h, x); }
+  void operator()(const MoeBlock& block) { block.Forward(op, h, x); }
+};
+
+class Decoder : public Model {
+ public:
+  Decoder(ModelInfo info, DecoderParts parts, int64_t weight_bytes)
+      : info_(std::move(info)), parts_(std::move(parts)), weight_bytes_(weight_bytes) {}
+
+  const ModelInfo& info() const override { return info_; }
+  int64_t weight_bytes() const override { return weight_bytes_; }
+
+  void Forward(Ops& op, const RaggedBatch& batch, const CacheView& cache, TensorView hidden) const override {
+    Scratch::Scope scope(op.scratch());
+    const TensorView x = op.scratch().Matrix(batch.num_tokens(), info_.hidden_size);
+    const TensorView h = op.scratch().Matrix(batch.num_tokens(), info_.hidden_size);
+    parts_.head.Embed(op, batch, x);
+    Walk walk{op, batch, cache, parts_.rotary, h, x};
+    for (const DecoderLayer& layer : parts_.layers) {
+      layer.norm.Forward(op, x, h);
+      std::visit(walk, layer.mixer);
+    }
+    parts_.head.FinalHidden(op, batch, x, hidden);
+  }
+
+  void Logits(Ops& op, TensorView hidden, TensorView logits) const override { parts_.head.Logits(op, hidden, logits); }
+
+ private:
+  const ModelInfo info_;
+  const DecoderParts parts_;
+  const int64_t weight_bytes_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(const Checkpoint& checkpoint, Backend& backend,
+                                                   const LoadProgress& progress, ModelInfo info,
+                                                   const std::function<DecoderParts(const WeightLoader&)>& bind) {
+  const WeightLoader loader(checkpoint, backend, progress);
+  DecoderParts parts = bind(loader);
+  RETURN_IF_ERROR(loader.status());
+  return std::make_unique<Decoder>(std::move(info), std::move(parts), loader.packed_bytes());
+}
+
+}  // namespace braid
