@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/base/utf8.h"
+
 namespace braid {
 namespace {
 
@@ -14,17 +16,6 @@ int NumTrailing(uint8_t lead) {
   if (lead >= 0xE0 && lead <= 0xEF) return 2;
   if (lead >= 0xF0 && lead <= 0xF4) return 3;
   return -1;
-}
-
-void Encode(uint32_t point, std::string* out) {
-  if (point < 0x80) {
-    out->push_back(static_cast<char>(point));
-    return;
-  }
-  const int trailing = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
-  const uint32_t mark = trailing == 1 ? 0xC0 : trailing == 2 ? 0xE0 : 0xF0;
-  out->push_back(static_cast<char>(mark | point >> (6 * trailing)));
-  for (int i = trailing - 1; i >= 0; --i) out->push_back(static_cast<char>(0x80 | (point >> (6 * i) & 0x3F)));
 }
 
 // Both ends have UTF-8 of the same length. Cuts the range until every trailing byte runs over a whole interval.
@@ -120,7 +111,7 @@ std::optional<std::vector<uint32_t>> CodePointsOf(std::string_view utf8) {
 
 std::string Utf8(uint32_t point) {
   std::string text;
-  Encode(point, &text);
+  AppendUtf8(point, &text);
   return text;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/utf8.h"
 #include "models/chat/jinja_text.h"
 #include "models/chat/jinja_value.h"
 
@@ -284,7 +285,7 @@ class Lexer {
     }
     if (exact && digits < max_digits) Fail("a truncated \\ escape in a string");
     if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) Fail("a \\ escape that is no character");
-    AppendChar(out, static_cast<char32_t>(code));
+    AppendUtf8(static_cast<char32_t>(code), out);
     return i;
   }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/utf8.h"
 #include "models/chat/jinja_format.h"
 #include "models/chat/jinja_print.h"
 #include "models/chat/jinja_scope.h"
@@ -316,7 +317,7 @@ Value SliceText(Heap& heap, const Text& text, const SliceBounds& bounds) {
   std::string out;
   for (size_t i = 0; i < count; ++i) {
     size_t at = places[static_cast<size_t>(bounds.start + static_cast<Int>(i) * bounds.step)];
-    AppendChar(&out, NextChar(bytes, &at));
+    AppendUtf8(NextChar(bytes, &at), &out);
   }
   heap.Release(text.num_chars * sizeof(uint32_t));
   return heap.MakeText(std::move(out), text.is_markup);
@@ -355,7 +356,7 @@ SequenceRef CharsOf(Heap& heap, const Text& text) {
   chars.reserve(text.num_chars);
   for (size_t at = 0; at < text.bytes.size();) {
     std::string one;
-    AppendChar(&one, NextChar(text.bytes, &at));
+    AppendUtf8(NextChar(text.bytes, &at), &one);
     chars.push_back(heap.MakeText(std::move(one)));
   }
   return *heap.MakeList(std::move(chars)).If<SequenceRef>();

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/utf8.h"
 #include "models/chat/jinja_scope.h"
 #include "models/chat/jinja_text.h"
 
@@ -47,7 +48,7 @@ std::string QuotedLikePython(std::string_view text) {
     } else if (c == '\n' || c == '\r' || c == '\t') {
       out += c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t";
     } else if (IsPrintable(c)) {
-      AppendChar(&out, c);
+      AppendUtf8(c, &out);
     } else {
       out += c < 0x100 ? Hex("\\x", 2, c) : c < 0x10000 ? Hex("\\u", 4, c) : Hex("\\U", 8, c);
     }
@@ -90,7 +91,7 @@ std::string QuotedLikeJson(std::string_view text, bool ascii_only) {
     } else if (c < 0x20 || (ascii_only && c > 0x7E)) {
       out += Hex("\\u", 4, c);
     } else {
-      AppendChar(&out, c);
+      AppendUtf8(c, &out);
     }
   }
   return out + "\"";

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "kernels/base/utf8.h"
 #include "models/chat/unicode_table_data.h"
 
 namespace braid::jinja {
@@ -26,7 +27,7 @@ bool AppendSpecial(std::span<const CaseSpecial> rows, char32_t c, std::string* o
   auto row = std::lower_bound(rows.begin(), rows.end(), c, [](const CaseSpecial& r, char32_t x) { return r.from < x; });
   if (row == rows.end() || row->from != c) return false;
   for (uint32_t to : row->to) {
-    if (to != 0) AppendChar(out, to);
+    if (to != 0) AppendUtf8(to, out);
   }
   return true;
 }
@@ -34,7 +35,7 @@ bool AppendSpecial(std::span<const CaseSpecial> rows, char32_t c, std::string* o
 void AppendMapped(std::span<const CaseRun> runs, char32_t c, std::string* out) {
   const CaseRun* run = RowOf(runs, c);
   const bool maps = run != nullptr && (c - run->first) % run->stride == 0;
-  AppendChar(out, maps ? c + run->delta : c);
+  AppendUtf8(maps ? c + run->delta : c, out);
 }
 
 void AppendUpper(char32_t c, std::string* out) {
@@ -50,7 +51,7 @@ void AppendLower(std::string_view text, char32_t c, size_t next, bool after_case
   if (c == 0x3A3 && after_cased) {
     size_t at = next;
     const bool before_cased = at < text.size() && IsCased(NextChar(text, &at));
-    return AppendChar(out, before_cased ? 0x3C3 : 0x3C2);
+    return AppendUtf8(before_cased ? 0x3C3 : 0x3C2, out);
   }
   if (!AppendSpecial(kUnicodeTable.lower_specials, c, out)) AppendMapped(kUnicodeTable.lower_runs, c, out);
 }
@@ -127,24 +128,6 @@ char32_t NextChar(std::string_view text, size_t* at) {
   for (size_t k = 1; k < length; ++k) code = code << 6 | (static_cast<unsigned char>(text[*at + k]) & 0x3F);
   *at += length;
   return code;
-}
-
-void AppendChar(std::string* text, char32_t c) {
-  if (c < 0x80) {
-    text->push_back(static_cast<char>(c));
-  } else if (c < 0x800) {
-    text->push_back(static_cast<char>(0xC0 | c >> 6));
-    text->push_back(static_cast<char>(0x80 | (c & 0x3F)));
-  } else if (c < 0x10000) {
-    text->push_back(static_cast<char>(0xE0 | c >> 12));
-    text->push_back(static_cast<char>(0x80 | (c >> 6 & 0x3F)));
-    text->push_back(static_cast<char>(0x80 | (c & 0x3F)));
-  } else {
-    text->push_back(static_cast<char>(0xF0 | c >> 18));
-    text->push_back(static_cast<char>(0x80 | (c >> 12 & 0x3F)));
-    text->push_back(static_cast<char>(0x80 | (c >> 6 & 0x3F)));
-    text->push_back(static_cast<char>(0x80 | (c & 0x3F)));
-  }
 }
 
 size_t ByteOfChar(std::string_view text, size_t index) {

@@ -14,7 +14,6 @@ size_t CountChars(std::string_view text);
 
 // Reads the code point at byte `*at` and moves `*at` behind it.
 char32_t NextChar(std::string_view text, size_t* at);
-void AppendChar(std::string* text, char32_t c);
 
 // The byte where code point number `index` begins; text.size() when there are fewer.
 size_t ByteOfChar(std::string_view text, size_t index);

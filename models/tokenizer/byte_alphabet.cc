@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "kernels/base/utf8.h"
 #include "models/tokenizer/unicode.h"
 
 namespace braid {

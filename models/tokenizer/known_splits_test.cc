@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/utf8.h"
 #include "models/tokenizer/pattern.h"
 
 namespace braid {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernels/base/utf8.h"
 #include "models/tokenizer/byte_alphabet.h"
 #include "models/tokenizer/unicode.h"
 

@@ -55,8 +55,6 @@ inline CodePoint ReadUtf8(std::string_view text, size_t at) {
   return {static_cast<char32_t>((p[0] & 7) << 18 | (p[1] & 0x3F) << 12 | (p[2] & 0x3F) << 6 | (p[3] & 0x3F)), 4};
 }
 
-void AppendUtf8(char32_t c, std::string* out);
-
 // What lies at the front of bytes that should be UTF-8.
 struct Utf8Front {
   enum Kind { kWhole, kBroken, kUnfinished } kind;  // kUnfinished: more bytes could make a character of it

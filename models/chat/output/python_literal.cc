@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
+#include "kernels/base/utf8.h"
 #include "models/chat/output/json_text.h"
 
 namespace braid {
@@ -14,17 +15,6 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxDigits = 64;
-
-void AppendUtf8(uint32_t code, std::string* text) {
-  if (code < 0x80) {
-    text->push_back(static_cast<char>(code));
-    return;
-  }
-  const int extra = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-  constexpr std::array<uint32_t, 4> kLead = {0, 0xC0, 0xE0, 0xF0};
-  text->push_back(static_cast<char>(kLead[extra] | (code >> (6 * extra))));
-  for (int i = extra - 1; i >= 0; --i) text->push_back(static_cast<char>(0x80 | ((code >> (6 * i)) & 0x3F)));
-}
 
 // Recursive descent, at most kMaxDepth deep; each function reads one thing at `at_` and writes it to `json_`.
 class Reader {
