@@ -2,22 +2,17 @@
 
 #include <algorithm>
 #include <limits>
-#include <random>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/fresh_id.h"
 #include "server/status_mapping.h"
 
 namespace braid {
 namespace {
 
 constexpr size_t kMaxRequestId = 128;
-
-std::string FreshRequestId() {
-  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  return absl::StrCat(absl::Hex(random(), absl::kZeroPad16), absl::Hex(random(), absl::kZeroPad16));
-}
 
 std::string MetadataOf(const grpc::CallbackServerContext& context, const char* name) {
   const auto it = context.client_metadata().find(name);
@@ -29,7 +24,7 @@ std::string RequestIdOf(const grpc::CallbackServerContext& context) {
   const bool good = !id.empty() && id.size() <= kMaxRequestId && std::all_of(id.begin(), id.end(), [](unsigned char c) {
     return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
   });
-  return good ? id : FreshRequestId();
+  return good ? id : FreshHexId(32);
 }
 
 // The call's deadline on the serving clock; 0: none.

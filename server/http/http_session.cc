@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/base/fresh_id.h"
 #include "server/http/gzip.h"
 #include "server/http/response_head.h"
 #include "server/status_mapping.h"
@@ -267,7 +268,7 @@ void HttpSession::OnHead(std::string_view text) {
   ++turn_;
   request_ = {};
   arrival_ns_ = state_since_ns_ = last_read_ns_ = NowNs();
-  request_id_ = FreshRequestId();
+  request_id_ = FreshHexId(32);
   match_ = {};
   chunks_.reset();
   events_.reset();
@@ -432,7 +433,7 @@ void HttpSession::SendResponse(HttpResponse response) {
 // Refuses what cannot be read any further.
 void HttpSession::Fail(int status, std::string_view message) {
   if (state_ == State::kHead) {  // no head was read
-    request_id_ = FreshRequestId();
+    request_id_ = FreshHexId(32);
     method_.clear();
     match_ = {};
     cors_ = {};

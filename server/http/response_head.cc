@@ -1,11 +1,8 @@
 #include "server/http/response_head.h"
 
-#include <cstdint>
 #include <ctime>
-#include <random>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 
 namespace braid {
 
@@ -63,11 +60,6 @@ bool IsRequestId(std::string_view id) {
     }
   }
   return true;
-}
-
-std::string FreshRequestId() {
-  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  return absl::StrCat(absl::Hex(random(), absl::kZeroPad16), absl::Hex(random(), absl::kZeroPad16));
 }
 
 const std::string& DateLine() {

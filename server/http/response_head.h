@@ -15,7 +15,4 @@ const std::string& DateLine();
 // Whether a client's request id may be echoed.
 bool IsRequestId(std::string_view id);
 
-// 32 hexadecimal digits that no other request has.
-std::string FreshRequestId();
-
 }  // namespace braid

@@ -1,21 +1,15 @@
 #include "server/openai/choice_text.h"
 
 #include <algorithm>
-#include <random>
 #include <string_view>
 #include <utility>
+
+#include "kernels/base/fresh_id.h"
 
 namespace braid {
 namespace {
 
 // "call_" and 24 hexadecimal digits, as unique as chance makes it: a conversation may hold calls of many answers.
-std::string FreshCallId() {
-  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  std::string id = "call_";
-  for (int i = 0; i < 24; ++i) id.push_back("0123456789abcdef"[random() % 16]);
-  return id;
-}
-
 std::unique_ptr<OutputParser> ParserOf(const ChoiceTextOptions& options) {
   return options.format.has_value() ? MakeOutputParser(*options.format, options.parser) : nullptr;
 }
@@ -58,7 +52,7 @@ void ChoiceText::AddCall(ToolCallDelta delta, ChoicePart* part) {
   auto call = std::find_if(calls.begin(), calls.end(), [&](const ToolCallPart& c) { return c.index == delta.index; });
   if (call == calls.end()) call = calls.insert(calls.end(), ToolCallPart{.index = delta.index});
   if (delta.name.has_value()) {
-    call->id = FreshCallId();
+    call->id = absl::StrCat("call_", FreshHexId(24));
     call->name = *std::move(delta.name);
   }
   call->arguments += delta.arguments;

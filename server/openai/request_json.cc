@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/fresh_id.h"
 #include "server/openai/chat_messages.h"
 #include "server/openai/output_rules_json.h"
 #include "server/openai/request_fields.h"
@@ -18,11 +18,6 @@ namespace braid {
 namespace {
 
 constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
-
-uint64_t FreshSeed() {
-  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  return random();
-}
 
 // Fields that this version does not serve: an answer that ignores them would be wrong.
 void RefuseUnserved(RequestFields& fields) {
