@@ -8,14 +8,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "server/small_file.h"
+#include "models/weights/regular_file.h"
 
 namespace braid {
 namespace {
 
 constexpr size_t kMaxKeys = 10'000;
 constexpr size_t kMaxKeyBytes = 512;
-constexpr size_t kMaxFileBytes = 8 << 20;
+constexpr int64_t kMaxFileBytes = 8 << 20;
 
 // "sha256:" and 64 hexadecimal digits; nothing for other digits.
 std::optional<KeyHash> HashOf(absl::string_view digits) {
@@ -40,7 +40,7 @@ absl::StatusOr<std::vector<KeyHash>> ReadApiKeyFile(const std::string& path) {
   const auto wrong = [&](const auto&... what) {
     return absl::InvalidArgumentError(absl::StrCat("--api-key-file: ", path, ": ", what...));
   };
-  const auto text = ReadSmallFile(path, kMaxFileBytes);
+  const auto text = ReadWholeFile(path, kMaxFileBytes);
   if (!text.ok()) return absl::InvalidArgumentError(absl::StrCat("--api-key-file: ", text.status().message()));
   std::vector<KeyHash> keys;
   int number = 0;

@@ -2,17 +2,17 @@
 
 #include <utility>
 
-#include "server/small_file.h"
+#include "models/weights/regular_file.h"
 
 namespace braid {
 namespace {
 
-constexpr size_t kMaxBytes = 8 << 20;
+constexpr int64_t kMaxBytes = 8 << 20;
 
 // What cannot be read counts as empty.
 std::vector<std::string> ContentsOf(const std::vector<std::string>& paths) {
   std::vector<std::string> contents;
-  for (const std::string& path : paths) contents.push_back(ReadSmallFile(path, kMaxBytes).value_or(""));
+  for (const std::string& path : paths) contents.push_back(ReadWholeFile(path, kMaxBytes).value_or(""));
   return contents;
 }
 

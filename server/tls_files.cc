@@ -2,15 +2,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
-#include "server/small_file.h"
+#include "models/weights/regular_file.h"
 
 namespace braid {
 namespace {
 
-constexpr size_t kMaxPemBytes = 1 << 20;
+constexpr int64_t kMaxPemBytes = 1 << 20;
 
 absl::StatusOr<std::string> Read(const char* setting, const std::string& path) {
-  auto text = ReadSmallFile(path, kMaxPemBytes);
+  auto text = ReadWholeFile(path, kMaxPemBytes);
   if (text.ok()) return text;
   return absl::InvalidArgumentError(absl::StrCat(setting, ": ", text.status().message()));
 }

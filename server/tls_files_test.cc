@@ -27,9 +27,9 @@ TEST(TlsFiles, ErrorsNameTheSettingAndTheFile) {
   const std::string certificate = Write("braid_tls_cert", pair.certificate), key = Write("braid_tls_key", pair.key);
   const std::string other_key = Write("braid_tls_other", other.key), nothing = Write("braid_tls_nothing", "nothing\n");
   EXPECT_EQ(WordsOf(certificate, key), "");
-  EXPECT_THAT(WordsOf("/no/such", key), HasSubstr("--tls-cert: /no/such: there is no such file"));
+  EXPECT_THAT(WordsOf("/no/such", key), HasSubstr("--tls-cert: /no/such: No such file or directory"));
   EXPECT_THAT(WordsOf(certificate, testing::TempDir()),
-              HasSubstr("--tls-key: " + testing::TempDir() + ": is no regular file"));
+              HasSubstr("--tls-key: " + testing::TempDir() + ": is a directory, want a regular file"));
   EXPECT_THAT(WordsOf(nothing, key), HasSubstr("--tls-cert: " + nothing + ": "));
   EXPECT_THAT(WordsOf(certificate, nothing), HasSubstr("--tls-key: " + nothing + ": "));
   EXPECT_THAT(WordsOf(certificate, other_key), HasSubstr("--tls-key: " + other_key + ": "));
