@@ -75,7 +75,7 @@ std::unique_ptr<Backend> MakeRefBackend();
 
 // A team of `threads` on the instruction set `isa` ("auto", "avx2", "avx512", "avx512_vnni").
 // InvalidArgument when the machine lacks it; the message lists those it has.
-absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool pin);
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool own_cores);
 
 // The instruction sets of this machine that we have kernels for, best last; empty on a machine without AVX2 and FMA.
 std::vector<std::string> CpuIsas();

@@ -99,7 +99,7 @@ std::vector<std::string> CpuIsas() {
   return names;
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool pin) {
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool own_cores) {
   if (threads < 1 || threads > kMaxThreads) {
     return absl::InvalidArgumentError(absl::StrCat("threads is ", threads, "; it must be 1 to ", kMaxThreads));
   }
@@ -108,7 +108,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, 
     return absl::InvalidArgumentError(absl::StrCat("isa is \"", isa, "\"; this machine has: ",
                                                    absl::StrJoin(CpuIsas(), ", "), CpuIsas().empty() ? "none" : ""));
   }
-  return std::make_unique<CpuBackend>(*found, threads, pin);
+  return std::make_unique<CpuBackend>(*found, threads, own_cores);
 }
 
 }  // namespace braid

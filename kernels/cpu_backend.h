@@ -20,7 +20,7 @@ std::span<const CpuIsa> AllCpuIsas();
 // Thread: one caller at a time; Run borrows it as the team's first member.
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const CpuIsa& isa, int threads, bool pin) : isa_(isa), team_(threads, pin) {}
+  CpuBackend(const CpuIsa& isa, int threads, bool own_cores) : isa_(isa), team_(threads, own_cores) {}
 
   std::string Name() const override;
   absl::StatusOr<std::unique_ptr<PackedWeight>> Pack(const WeightSource& source) override;

@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/base/team_size.h"
+
 namespace braid {
 
 // All members wait at it until the last has come: spins briefly, then parks, so that an idle or crowded
@@ -17,8 +19,11 @@ class Barrier {
   explicit Barrier(int members) : members_(members) {}
   void Wait();
 
+  // For the next waits; nobody waits now.
+  void SetMembers(int members) { members_ = members; }
+
  private:
-  const int members_;
+  int members_;
   std::atomic<int> arrived_{0};
   std::atomic<uint32_t> generation_{0};
 };
@@ -46,21 +51,40 @@ struct Share {
 // Owns `size - 1` workers; the caller of Run is the first member. Thread: one caller at a time.
 class Team {
  public:
-  // Pins member i to the i-th allowed CPU when `pin` is set and there are as many CPUs as members.
-  explicit Team(int size, bool pin = true);
+  // With `own_cores` each member is to have a core: member i is pinned to the i-th allowed CPU, when there are as many
+  // CPUs as members; and members stand by while other programs take cores from the team (team_size.h).
+  explicit Team(int size, bool own_cores = true);
   ~Team();
   Team(const Team&) = delete;
 
   int size() const { return size_; }
 
-  // Runs walk(share) on every member and returns when all have finished.
+  // Runs walk(share) on every member that does not stand by and returns when all have finished.
   void Run(const std::function<void(const Share&)>& walk);
 
  private:
+  // Which run it is, and how many walk in it: one word, so that no member sees one without the other.
+  struct Round {
+    static constexpr int kBits = 10, kMostActive = (1 << kBits) - 1;
+    uint32_t word = 0;
+    int active() const { return static_cast<int>(word & kMostActive); }
+    Round Next(int active) const { return {((word >> kBits) + 1) << kBits | static_cast<uint32_t>(active)}; }
+  };
+
+  void Publish(int active);
+  void AwaitWorkers();
   void Work(int index);
+  void Walk(const std::function<void(const Share&)>& walk, const Share& share);
+  void Observe(int64_t wall_ns);
+  void Place(int active);
 
   const int size_;
+  const bool own_cores_;  // and more than one member
   Barrier barrier_;
+  TeamSize team_size_;
+  int64_t window_ns_ = 0;  // of walks since delays were read
+  bool reads_delay_ = false;
+  std::atomic<int64_t> longest_delay_ns_{0};
   const std::function<void(const Share&)>* walk_ = nullptr;
   std::atomic<uint32_t> round_{0};
   std::atomic<int> unfinished_{0};
