@@ -13,8 +13,12 @@ cmake --build "build/$preset"
 # The real model and the real clients, for the end-to-end tests; kept from run to run.
 BRAID_TEST_MODEL=$(deploy/default_model.sh)
 export BRAID_TEST_MODEL
-venv=build/clients
-[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/python" -m pip install -q --disable-pip-version-check -r tests/end_to_end/requirements.txt
+# make_environment NAME REQUIREMENTS: a virtual environment with the clients that one set of tests drives.
+make_environment() {
+  [ -x "build/$1/bin/python" ] || python3 -m venv "build/$1"
+  "build/$1/bin/python" -m pip install -q --disable-pip-version-check -r "tests/end_to_end/$2"
+}
+make_environment clients requirements.txt
+make_environment frameworks requirements-frameworks.txt
 
 ctest --preset "$preset"
