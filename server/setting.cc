@@ -225,7 +225,7 @@ std::vector<Setting> ComputeSettings() {
       Number("threads", group, [](Config& c) -> auto& { return c.engine.threads; }, 0, 1024, "Compute threads",
              "every usable CPU"),
       Choice("pin-threads", group, {"on", "off"}, "on", [](Config& c, int i, const std::string&) { c.engine.pin_threads = i == 0; },
-             "Bind compute threads to CPUs"),
+             "Compute threads have CPUs of their own, and some stand by while other programs take those"),
       Size("memory", group, [](Config& c) -> auto& { return c.engine.memory_bytes; }, "measured",
            "For KV blocks and states together"),
       Choice("kv-dtype", group, {"auto", "f32", "f16", "bf16"}, "auto",

@@ -65,7 +65,7 @@ class Team {
  private:
   // Which run it is, and how many walk in it: one word, so that no member sees one without the other.
   struct Round {
-    static constexpr int kBits = 10, kMostActive = (1 << kBits) - 1;
+    static constexpr int kBits = 11, kMostActive = (1 << kBits) - 1;
     uint32_t word = 0;
     int active() const { return static_cast<int>(word & kMostActive); }
     Round Next(int active) const { return {((word >> kBits) + 1) << kBits | static_cast<uint32_t>(active)}; }
