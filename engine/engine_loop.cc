@@ -32,14 +32,14 @@ FinishReason FinishOf(EndReason reason) {
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
-                       std::unique_ptr<Model> model, const RunnerShape& shape, const Clock* clock)
+                       LoadedModel loaded, const RunnerShape& shape, const Clock* clock)
     : config_(config),
       info_(std::move(info)),
       clock_(clock),
       backend_(std::move(backend)),
-      model_(std::move(model)),
+      loaded_(std::move(loaded)),
       scheduler_(config.scheduler, LimitsOf(shape, info_)),
-      runner_(*model_, *backend_, shape),
+      runner_(*loaded_.model, loaded_.draft_head.get(), *backend_, shape),
       spec_of_([this](SequenceId id) -> const SamplingSpec* {
         const auto found = sequences_.find(id);
         return found == sequences_.end() ? nullptr : &found->second.spec;
@@ -114,6 +114,7 @@ void EngineLoop::Step() {
     return inbox_.Wait();
   }
   ShowStats(true);
+  runner_.Draft(plan, spec_of_);
   const int64_t start_ns = clock_->NowNs();
   runner_.Forward(plan, spec_of_);
   MaskSamples(plan);
@@ -126,8 +127,8 @@ void EngineLoop::Step() {
 }
 
 std::vector<SchedulerEvent> EngineLoop::TakeInbox() {
-  std::vector<SchedulerEvent> events = std::exchange(drafts_, {});
-  events.push_back(step_cost_.cost());
+  std::vector<SchedulerEvent> events = {step_cost_.cost()};
+  AddDrafts(&events);
   for (Message& message : inbox_.TakeAll()) {
     std::visit([&](auto& m) { Take(std::move(m), &events); }, message);
   }
@@ -157,7 +158,9 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
     if (request.constraint != nullptr) {
       sequence.constraint = std::make_unique<TokenConstraint>(request.constraint, info_.vocab_size);
     }
-    sequence.drafter = DrafterFor(request);
+    // A mask is made for one token at a time.
+    sequence.takes_drafts = config_.scheduler.max_drafts > 0 && request.constraint == nullptr;
+    if (sequence.takes_drafts) sequence.drafter = DrafterFor(request);
     if (request.echo_logprobs) sequence.prompt_logprobs.resize(request.prompt.size() - 1);
     events->push_back(SequenceArrival{.id = id,
                                       .prompt = request.prompt,
@@ -174,11 +177,26 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
   requests_.emplace(message.handle, std::move(live));
 }
 
-// Null where nothing is guessed: a mask is made for one token at a time.
+// Null: the draft head guesses.
 std::unique_ptr<Drafter> EngineLoop::DrafterFor(const GenerateRequest& request) const {
-  if (config_.scheduler.max_drafts == 0 || request.constraint != nullptr) return nullptr;
   if (config_.make_drafter) return config_.make_drafter(request.prompt);
+  if (loaded_.draft_head != nullptr) return nullptr;
   return std::make_unique<NgramDrafter>(request.prompt);
+}
+
+// What the next decodes may carry.
+void EngineLoop::AddDrafts(std::vector<SchedulerEvent>* events) {
+  const int count = config_.scheduler.max_drafts;
+  for (const SequenceId id : std::exchange(undrafted_, {})) {
+    const auto found = sequences_.find(id);
+    if (found == sequences_.end()) continue;
+    SequenceDrafts drafts{.id = id, .count = count, .tokens = {}};
+    if (Drafter* const drafter = found->second.drafter.get()) {
+      drafts.tokens = drafter->Propose(count);
+      drafts.count = static_cast<int>(drafts.tokens.size());
+    }
+    if (drafts.count > 0) events->push_back(std::move(drafts));
+  }
 }
 
 void EngineLoop::Take(const CancelMessage& message, std::vector<SchedulerEvent>* events) {
@@ -262,11 +280,8 @@ void EngineLoop::Tell(std::span<const Committed> news, std::span<const RowOutput
     if (news[i].token >= 0) AddToken(news[i].token, outputs.subspan(std::min(i, outputs.size())), sequence, &event);
   }
   const bool ended = news.back().ended;
-  if (ended) {
-    AddEnd(news.back(), sequence, &event);
-  } else {
-    Draft(id, sequence);
-  }
+  if (ended) AddEnd(news.back(), sequence, &event);
+  if (!ended && sequence.takes_drafts) undrafted_.push_back(id);
   requests_.at(sequence.request).request.on_event(std::move(event));
   if (ended) End(id);
 }
@@ -292,13 +307,6 @@ void EngineLoop::AddEnd(const Committed& last, const LiveSequence& sequence, Tok
     event->error = absl::InternalError("numerical_error: the logits of this sequence are not finite");
     Log(LogLevel::kError, "logits are not finite", {{"request", requests_.at(sequence.request).request.id}});
   }
-}
-
-// What the sequence's next decode may carry.
-void EngineLoop::Draft(SequenceId id, LiveSequence& sequence) {
-  if (sequence.drafter == nullptr) return;
-  std::vector<int32_t> tokens = sequence.drafter->Propose(config_.scheduler.max_drafts);
-  if (!tokens.empty()) drafts_.push_back(SequenceDrafts{id, std::move(tokens)});
 }
 
 void EngineLoop::End(SequenceId id) {
@@ -327,8 +335,8 @@ void EngineLoop::CountStep(const StepPlan& plan) {
 void EngineLoop::CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs) {
   SpeculationCounters& counters = totals_.speculation;
   for (const SequenceStep& step : plan.steps) {
-    counters.steps += !step.drafts.empty();
-    counters.draft_tokens += step.drafts.size();
+    counters.steps += step.num_drafts > 0;
+    counters.draft_tokens += step.num_drafts;
   }
   for (size_t i = 1, place = 0; i < outputs.size(); ++i) {
     const LogitRow &before = outputs[i - 1].where, &here = outputs[i].where;
