@@ -44,7 +44,8 @@ EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_
         const auto found = sequences_.find(id);
         return found == sequences_.end() ? nullptr : &found->second.spec;
       }),
-      inbox_(kInboxCapacity) {
+      inbox_(kInboxCapacity),
+      draft_length_(config.scheduler.max_drafts) {
   ShowStats(false);
   thread_ = std::thread([this] { Run(); });
 }
@@ -114,14 +115,18 @@ void EngineLoop::Step() {
     return inbox_.Wait();
   }
   ShowStats(true);
-  runner_.Draft(plan, spec_of_);
   const int64_t start_ns = clock_->NowNs();
+  runner_.Draft(plan, spec_of_);
+  const int64_t drafted_ns = clock_->NowNs();
   runner_.Forward(plan, spec_of_);
   MaskSamples(plan);
   std::vector<RowOutput> outputs = runner_.Sample(spec_of_);
   CountStep(plan);
-  CountDrafts(plan, outputs);
-  step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(clock_->NowNs() - start_ns));
+  const int64_t end_ns = clock_->NowNs();
+  step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(end_ns - drafted_ns));
+  DraftedStep drafted = CountDrafts(plan, outputs);
+  drafted.seconds = 1e-9 * static_cast<double>(end_ns - start_ns);
+  draft_length_.Observe(drafted);
   const StepResult result = ResultOf(plan.epoch, outputs);
   Publish(scheduler_.Commit(result), outputs);
 }
@@ -186,13 +191,14 @@ std::unique_ptr<Drafter> EngineLoop::DrafterFor(const GenerateRequest& request) 
 
 // What the next decodes may carry.
 void EngineLoop::AddDrafts(std::vector<SchedulerEvent>* events) {
-  const int count = config_.scheduler.max_drafts;
+  num_drafts_ = config_.scheduler.max_drafts;
+  if (config_.adapt_drafts) num_drafts_ = draft_length_.Choose(static_cast<int>(undrafted_.size()));
   for (const SequenceId id : std::exchange(undrafted_, {})) {
     const auto found = sequences_.find(id);
     if (found == sequences_.end()) continue;
-    SequenceDrafts drafts{.id = id, .count = count, .tokens = {}};
-    if (Drafter* const drafter = found->second.drafter.get()) {
-      drafts.tokens = drafter->Propose(count);
+    SequenceDrafts drafts{.id = id, .count = num_drafts_, .tokens = {}};
+    if (Drafter* const drafter = found->second.drafter.get(); drafter != nullptr && num_drafts_ > 0) {
+      drafts.tokens = drafter->Propose(num_drafts_);
       drafts.count = static_cast<int>(drafts.tokens.size());
     }
     if (drafts.count > 0) events->push_back(std::move(drafts));
@@ -332,19 +338,26 @@ void EngineLoop::CountStep(const StepPlan& plan) {
 }
 
 // Every sampled output behind the first of its sequence is owed to a draft.
-void EngineLoop::CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs) {
+DraftedStep EngineLoop::CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs) {
+  DraftedStep drafted{.drafts = num_drafts_, .fixed_tokens = step_cost_.cost().fixed_tokens};
   SpeculationCounters& counters = totals_.speculation;
   for (const SequenceStep& step : plan.steps) {
     counters.steps += step.num_drafts > 0;
     counters.draft_tokens += step.num_drafts;
+    drafted.alone = drafted.alone && !step.prefill;
+    const auto found = sequences_.find(step.id);
+    drafted.decodes += !step.prefill && found != sequences_.end() && found->second.takes_drafts;
   }
   for (size_t i = 1, place = 0; i < outputs.size(); ++i) {
     const LogitRow &before = outputs[i - 1].where, &here = outputs[i].where;
     const bool accepted = before.samples && here.samples && before.id == here.id;
     place = accepted ? place + 1 : 0;
     counters.accepted_tokens += accepted;
-    if (accepted) ++counters.accepted_at[place - 1];
+    if (!accepted) continue;
+    ++counters.accepted_at[place - 1];
+    ++drafted.accepted_at[place - 1];
   }
+  return drafted;
 }
 
 void EngineLoop::ShowStats(bool busy) {

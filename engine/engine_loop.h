@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/drafting/draft_length.h"
 #include "engine/drafting/ngram_drafter.h"
 #include "engine/engine.h"
 #include "engine/model_runner.h"
@@ -92,7 +93,7 @@ class EngineLoop {
   void Tell(std::span<const Committed> news, std::span<const RowOutput> outputs);
   void AddToken(int32_t token, std::span<const RowOutput> outputs, LiveSequence& sequence, TokenEvent* event);
   void AddEnd(const Committed& last, const LiveSequence& sequence, TokenEvent* event) const;
-  void CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs);
+  DraftedStep CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs);
   void End(SequenceId id);
   absl::Status CheckRequest(const GenerateRequest& request) const;
   void CountStep(const StepPlan& plan);
@@ -120,6 +121,8 @@ class EngineLoop {
   std::unordered_map<SequenceId, LiveSequence> sequences_;
   absl::Status abort_reason_ = absl::CancelledError("cancelled by the client");
   StepCostModel step_cost_;
+  DraftLength draft_length_;
+  int num_drafts_ = 0;  // that each decode of the next plan is to carry
   std::vector<SequenceId> undrafted_;  // have got a token and may carry drafts in the next plan
   EngineStats totals_;
 

@@ -205,6 +205,22 @@ TEST_P(EngineSpeculation, GivesEqualBitsForAnyNumberOfDrafts) {
   }
 }
 
+TEST_P(EngineSpeculation, AdaptedNumbersOfDraftsGiveEqualBits) {
+  std::vector<GenerateRequest> requests = ManyKinds();
+  std::vector<std::vector<Choice>> expected;
+  for (const GenerateRequest& request : requests) expected.push_back(AskPlain(request));
+  EngineConfig config = Drafting(kMaxDrafts);
+  config.adapt_drafts = true;
+  const auto engine = StartWith(config);
+  const auto answers = AskAll(*engine, requests);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    for (size_t c = 0; c < expected[i].size(); ++c) ExpectEqualBits(answers[i][c], expected[i][c]);
+  }
+  const EngineStats stats = StatsWhenIdle(*engine);
+  EXPECT_GT(stats.speculation.draft_tokens, 0u);
+  EXPECT_EQ(stats.blocks_used, 0);
+}
+
 TEST_P(EngineSpeculation, NgramsFindWhatRepeats) {
   GenerateRequest request = Request(8, 200);
   while (request.prompt.size() < 80) request.prompt.push_back(request.prompt[request.prompt.size() - 8]);
