@@ -109,10 +109,15 @@ absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const CacheLayo
 absl::StatusOr<LoadedModel> Load(const EngineConfig& config, const Checkpoint& checkpoint, Backend& backend,
                                  const LoadProgress& progress) {
   LoadedModel loaded;
-  ASSIGN_OR_RETURN(loaded.model, LoadModel(checkpoint, backend, progress));
+  int64_t read = 0;
+  ASSIGN_OR_RETURN(loaded.model, LoadModel(checkpoint, backend, [&](int64_t done, int64_t total) {
+                     progress(read = done, total);
+                   }));
   ASSIGN_OR_RETURN(const bool uses_draft_head, UsesDraftHead(config, loaded.model->info()));
   if (!uses_draft_head) return loaded;
-  ASSIGN_OR_RETURN(loaded.draft_head, LoadDraftHead(checkpoint, backend, progress, *loaded.model));
+  ASSIGN_OR_RETURN(loaded.draft_head, LoadDraftHead(checkpoint, backend, [&](int64_t done, int64_t total) {
+                     progress(read + done, total);
+                   }, *loaded.model));
   return loaded;
 }
 

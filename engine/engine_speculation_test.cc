@@ -344,6 +344,20 @@ TEST(EngineDraftHead, GuessesBehindAHitAsBehindAPromptComputedWhole) {
   EXPECT_GT(cached, 300);
 }
 
+TEST(EngineDraftHead, LeavesLogprobsOfThePromptAsTheyAre) {
+  GenerateRequest request{.prompt = kGoldenPrompt, .sampling = {.temperature = 0, .logprobs = 2}, .max_tokens = 20,
+                          .ignore_eos = true, .echo_logprobs = true};
+  request.prompt.insert(request.prompt.end(), kGoldenPrompt.begin(), kGoldenPrompt.end());  // in two chunks
+  const Choice plain = Ask(*Start("nemotron_h_latent_mtp", Config(0)), request)[0];
+  const Choice choice = Ask(*Start("nemotron_h_latent_mtp", Config(3)), request)[0];
+  ExpectEqualBits(choice, plain);
+  ASSERT_EQ(choice.prompt_logprobs.size(), 81u);
+  for (size_t i = 0; i < 81; ++i) {
+    EXPECT_EQ(choice.prompt_logprobs[i].logprob, plain.prompt_logprobs[i].logprob) << i;
+    EXPECT_EQ(choice.prompt_logprobs[i].top, plain.prompt_logprobs[i].top) << i;
+  }
+}
+
 TEST(EngineDraftHead, IsAskedForWhereThereIsOne) {
   EngineConfig config = Config(2);
   config.speculate_with = "mtp";
