@@ -60,9 +60,19 @@ class LoadBar {
   int shown_ = -1;
 };
 
-absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const ModelInfo& model, DType kv_dtype,
+// Whether drafts are made by the model's own head.
+absl::StatusOr<bool> UsesDraftHead(const EngineConfig& config, const ModelInfo& model) {
+  if (config.scheduler.max_drafts == 0 || config.make_drafter || config.speculate_with == "ngram") return false;
+  if (config.speculate_with == "mtp" && !model.draft_head) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--speculate-with: \"mtp\", but ", config.model, " has no draft head; want auto or ngram"));
+  }
+  return model.draft_head.has_value();
+}
+
+absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const CacheLayout& cache, DType kv_dtype,
                                      int max_model_len) {
-  RunnerShape shape{.cache = model.cache,
+  RunnerShape shape{.cache = cache,
                     .kv_dtype = kv_dtype,
                     .block_size = config.scheduler.block_size,
                     .state_grid = config.state_grid,
@@ -94,6 +104,21 @@ absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const ModelInfo
        {"for_snapshots", split.num_snapshot_slots},
        {"slot_bytes", demand.slot_bytes}});
   return shape;
+}
+
+absl::StatusOr<LoadedModel> Load(const EngineConfig& config, const Checkpoint& checkpoint, Backend& backend,
+                                 const LoadProgress& progress) {
+  LoadedModel loaded;
+  int64_t read = 0;
+  ASSIGN_OR_RETURN(loaded.model, LoadModel(checkpoint, backend, [&](int64_t done, int64_t total) {
+                     progress(read = done, total);
+                   }));
+  ASSIGN_OR_RETURN(const bool uses_draft_head, UsesDraftHead(config, loaded.model->info()));
+  if (!uses_draft_head) return loaded;
+  ASSIGN_OR_RETURN(loaded.draft_head, LoadDraftHead(checkpoint, backend, [&](int64_t done, int64_t total) {
+                     progress(read + done, total);
+                   }, *loaded.model));
+  return loaded;
 }
 
 std::vector<int32_t> Union(std::vector<int32_t> a, const std::vector<int32_t>& b) {
@@ -139,6 +164,9 @@ absl::Status EngineConfig::Validate() const {
   if (s.max_drafts < 0 || s.max_drafts > kMaxDrafts) {
     return wrong("--speculate: ", s.max_drafts, " is not in 0..", kMaxDrafts);
   }
+  if (speculate_with != "auto" && speculate_with != "mtp" && speculate_with != "ngram") {
+    return wrong("--speculate-with: \"", speculate_with, "\" is none of auto, mtp, ngram");
+  }
   if (s.block_size < 16 || s.block_size > 4096 || s.block_size % 16 != 0) {
     return wrong("--block-size: ", s.block_size, " is not a multiple of 16 in 16..4096");
   }
@@ -155,24 +183,27 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const EngineConfig& config
   ASSIGN_OR_RETURN(const DType kv_dtype, KvDType(config.kv_dtype, checkpoint));
   const double start = clock->NowSeconds();
   LoadBar bar;
-  ASSIGN_OR_RETURN(std::unique_ptr<Model> model, LoadModel(checkpoint, *backend, [&](int64_t done, int64_t total) {
-                     bar.Show(done, total);
-                   }));
+  const auto progress = [&](int64_t done, int64_t total) { bar.Show(done, total); };
+  ASSIGN_OR_RETURN(LoadedModel loaded, Load(config, checkpoint, *backend, progress));
   const std::vector<std::string> unread = checkpoint.Unread();
   Log(LogLevel::kInfo, "weights loaded",
       {{"seconds", clock->NowSeconds() - start},
-       {"bytes", BytesString(model->weight_bytes())},
+       {"bytes", BytesString(loaded.weight_bytes())},
+       {"draft_head", loaded.draft_head != nullptr},
        {"backend", backend->Name()},
        {"unread_tensors", unread.size()},
        {"first_unread", unread.empty() ? "" : unread.front()}});
-  const int context = model->info().max_model_len;
+  const ModelInfo& model = loaded.model->info();
+  const int context = model.max_model_len;
   const int max_model_len = config.max_model_len > 0 ? std::min(config.max_model_len, context) : context;
-  ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, model->info(), kv_dtype, max_model_len));
-  EngineInfo info = InfoOf(model->info(), config, shape, max_model_len, backend->Name());
+  CacheLayout cache = model.cache;
+  if (loaded.draft_head != nullptr) cache.Append(*model.draft_head);
+  ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, cache, kv_dtype, max_model_len));
+  EngineInfo info = InfoOf(model, config, shape, max_model_len, backend->Name());
   EngineConfig run = config;
   run.scheduler.state_grid = config.state_grid;
   return std::unique_ptr<Engine>(new Engine(std::make_unique<EngineLoop>(
-      run, std::move(info), std::move(backend), std::move(model), shape, clock)));
+      run, std::move(info), std::move(backend), std::move(loaded), shape, clock)));
 }
 
 Engine::Engine(std::unique_ptr<EngineLoop> loop) : loop_(std::move(loop)) {}

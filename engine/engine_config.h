@@ -25,7 +25,9 @@ struct EngineConfig {
   int state_grid = 32;             // tokens between two SSM states; block_size must be a multiple
   int max_queue = 0;               // requests waiting; 0: 4 x max_sequences
   std::vector<int32_t> eos_token_ids;  // beside the checkpoint's own (the tokenizer's)
-  MakeDrafter make_drafter;            // with scheduler.max_drafts; null: n-grams
+  bool adapt_drafts = false;           // max_drafts are the most; how many, and whether any, is what has paid
+  std::string speculate_with = "auto"; // auto | mtp | ngram: who drafts; auto: the model's draft head if it has one
+  MakeDrafter make_drafter;            // in their place; null: they
   SchedulerConfig scheduler;
 
   // InvalidArgument naming the flag that is wrong.

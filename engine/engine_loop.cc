@@ -32,19 +32,20 @@ FinishReason FinishOf(EndReason reason) {
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
-                       std::unique_ptr<Model> model, const RunnerShape& shape, const Clock* clock)
+                       LoadedModel loaded, const RunnerShape& shape, const Clock* clock)
     : config_(config),
       info_(std::move(info)),
       clock_(clock),
       backend_(std::move(backend)),
-      model_(std::move(model)),
+      loaded_(std::move(loaded)),
       scheduler_(config.scheduler, LimitsOf(shape, info_)),
-      runner_(*model_, *backend_, shape),
+      runner_(*loaded_.model, loaded_.draft_head.get(), *backend_, shape),
       spec_of_([this](SequenceId id) -> const SamplingSpec* {
         const auto found = sequences_.find(id);
         return found == sequences_.end() ? nullptr : &found->second.spec;
       }),
-      inbox_(kInboxCapacity) {
+      inbox_(kInboxCapacity),
+      draft_length_(config.scheduler.max_drafts) {
   ShowStats(false);
   thread_ = std::thread([this] { Run(); });
 }
@@ -115,19 +116,24 @@ void EngineLoop::Step() {
   }
   ShowStats(true);
   const int64_t start_ns = clock_->NowNs();
+  runner_.Draft(plan, spec_of_);
+  const int64_t drafted_ns = clock_->NowNs();
   runner_.Forward(plan, spec_of_);
   MaskSamples(plan);
   std::vector<RowOutput> outputs = runner_.Sample(spec_of_);
   CountStep(plan);
-  CountDrafts(plan, outputs);
-  step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(clock_->NowNs() - start_ns));
+  const int64_t end_ns = clock_->NowNs();
+  step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(end_ns - drafted_ns));
+  DraftedStep drafted = CountDrafts(plan, outputs);
+  drafted.seconds = 1e-9 * static_cast<double>(end_ns - start_ns);
+  draft_length_.Observe(drafted);
   const StepResult result = ResultOf(plan.epoch, outputs);
   Publish(scheduler_.Commit(result), outputs);
 }
 
 std::vector<SchedulerEvent> EngineLoop::TakeInbox() {
-  std::vector<SchedulerEvent> events = std::exchange(drafts_, {});
-  events.push_back(step_cost_.cost());
+  std::vector<SchedulerEvent> events = {step_cost_.cost()};
+  AddDrafts(&events);
   for (Message& message : inbox_.TakeAll()) {
     std::visit([&](auto& m) { Take(std::move(m), &events); }, message);
   }
@@ -157,7 +163,9 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
     if (request.constraint != nullptr) {
       sequence.constraint = std::make_unique<TokenConstraint>(request.constraint, info_.vocab_size);
     }
-    sequence.drafter = DrafterFor(request);
+    // A mask is made for one token at a time.
+    sequence.takes_drafts = config_.scheduler.max_drafts > 0 && request.constraint == nullptr;
+    if (sequence.takes_drafts) sequence.drafter = DrafterFor(request);
     if (request.echo_logprobs) sequence.prompt_logprobs.resize(request.prompt.size() - 1);
     events->push_back(SequenceArrival{.id = id,
                                       .prompt = request.prompt,
@@ -174,11 +182,27 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
   requests_.emplace(message.handle, std::move(live));
 }
 
-// Null where nothing is guessed: a mask is made for one token at a time.
+// Null: the draft head guesses.
 std::unique_ptr<Drafter> EngineLoop::DrafterFor(const GenerateRequest& request) const {
-  if (config_.scheduler.max_drafts == 0 || request.constraint != nullptr) return nullptr;
   if (config_.make_drafter) return config_.make_drafter(request.prompt);
+  if (loaded_.draft_head != nullptr) return nullptr;
   return std::make_unique<NgramDrafter>(request.prompt);
+}
+
+// What the next decodes may carry.
+void EngineLoop::AddDrafts(std::vector<SchedulerEvent>* events) {
+  num_drafts_ = config_.scheduler.max_drafts;
+  if (config_.adapt_drafts) num_drafts_ = draft_length_.Choose(static_cast<int>(undrafted_.size()));
+  for (const SequenceId id : std::exchange(undrafted_, {})) {
+    const auto found = sequences_.find(id);
+    if (found == sequences_.end()) continue;
+    SequenceDrafts drafts{.id = id, .count = num_drafts_, .tokens = {}};
+    if (Drafter* const drafter = found->second.drafter.get(); drafter != nullptr && num_drafts_ > 0) {
+      drafts.tokens = drafter->Propose(num_drafts_);
+      drafts.count = static_cast<int>(drafts.tokens.size());
+    }
+    if (drafts.count > 0) events->push_back(std::move(drafts));
+  }
 }
 
 void EngineLoop::Take(const CancelMessage& message, std::vector<SchedulerEvent>* events) {
@@ -262,11 +286,8 @@ void EngineLoop::Tell(std::span<const Committed> news, std::span<const RowOutput
     if (news[i].token >= 0) AddToken(news[i].token, outputs.subspan(std::min(i, outputs.size())), sequence, &event);
   }
   const bool ended = news.back().ended;
-  if (ended) {
-    AddEnd(news.back(), sequence, &event);
-  } else {
-    Draft(id, sequence);
-  }
+  if (ended) AddEnd(news.back(), sequence, &event);
+  if (!ended && sequence.takes_drafts) undrafted_.push_back(id);
   requests_.at(sequence.request).request.on_event(std::move(event));
   if (ended) End(id);
 }
@@ -294,13 +315,6 @@ void EngineLoop::AddEnd(const Committed& last, const LiveSequence& sequence, Tok
   }
 }
 
-// What the sequence's next decode may carry.
-void EngineLoop::Draft(SequenceId id, LiveSequence& sequence) {
-  if (sequence.drafter == nullptr) return;
-  std::vector<int32_t> tokens = sequence.drafter->Propose(config_.scheduler.max_drafts);
-  if (!tokens.empty()) drafts_.push_back(SequenceDrafts{id, std::move(tokens)});
-}
-
 void EngineLoop::End(SequenceId id) {
   const auto sequence = sequences_.find(id);
   const auto request = requests_.find(sequence->second.request);
@@ -324,19 +338,26 @@ void EngineLoop::CountStep(const StepPlan& plan) {
 }
 
 // Every sampled output behind the first of its sequence is owed to a draft.
-void EngineLoop::CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs) {
+DraftedStep EngineLoop::CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs) {
+  DraftedStep drafted{.drafts = num_drafts_, .fixed_tokens = step_cost_.cost().fixed_tokens};
   SpeculationCounters& counters = totals_.speculation;
   for (const SequenceStep& step : plan.steps) {
-    counters.steps += !step.drafts.empty();
-    counters.draft_tokens += step.drafts.size();
+    counters.steps += step.num_drafts > 0;
+    counters.draft_tokens += step.num_drafts;
+    drafted.alone = drafted.alone && !step.prefill;
+    const auto found = sequences_.find(step.id);
+    drafted.decodes += !step.prefill && found != sequences_.end() && found->second.takes_drafts;
   }
   for (size_t i = 1, place = 0; i < outputs.size(); ++i) {
     const LogitRow &before = outputs[i - 1].where, &here = outputs[i].where;
     const bool accepted = before.samples && here.samples && before.id == here.id;
     place = accepted ? place + 1 : 0;
     counters.accepted_tokens += accepted;
-    if (accepted) ++counters.accepted_at[place - 1];
+    if (!accepted) continue;
+    ++counters.accepted_at[place - 1];
+    ++drafted.accepted_at[place - 1];
   }
+  return drafted;
 }
 
 void EngineLoop::ShowStats(bool busy) {

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/drafting/draft_length.h"
 #include "engine/drafting/ngram_drafter.h"
 #include "engine/engine.h"
 #include "engine/model_runner.h"
@@ -18,10 +19,19 @@
 
 namespace braid {
 
+// The weights that one rank walks.
+struct LoadedModel {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<DraftHead> draft_head;  // null: nobody asks it
+  int64_t weight_bytes() const {
+    return model->weight_bytes() + (draft_head != nullptr ? draft_head->weight_bytes() : 0);
+  }
+};
+
 class EngineLoop {
  public:
-  EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
-             std::unique_ptr<Model> model, const RunnerShape& shape, const Clock* clock);
+  EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend, LoadedModel loaded,
+             const RunnerShape& shape, const Clock* clock);
   ~EngineLoop();
 
   // Thread: any.
@@ -58,7 +68,8 @@ class EngineLoop {
     int index = 0;
     SamplingSpec spec;
     std::unique_ptr<TokenConstraint> constraint;  // null: none
-    std::unique_ptr<Drafter> drafter;             // null: no speculation
+    bool takes_drafts = false;
+    std::unique_ptr<Drafter> drafter;             // null: the draft head, if it takes drafts
     std::vector<TokenLogprobs> prompt_logprobs;  // of prompt positions 1.., while not yet told
   };
   struct LiveRequest {
@@ -71,6 +82,7 @@ class EngineLoop {
   void Step();
   std::vector<SchedulerEvent> TakeInbox();
   std::unique_ptr<Drafter> DrafterFor(const GenerateRequest& request) const;
+  void AddDrafts(std::vector<SchedulerEvent>* events);
   void Take(SubmitMessage message, std::vector<SchedulerEvent>* events);
   void Take(const CancelMessage& message, std::vector<SchedulerEvent>* events);
   void Take(const AbortMessage& message, std::vector<SchedulerEvent>* events);
@@ -81,8 +93,7 @@ class EngineLoop {
   void Tell(std::span<const Committed> news, std::span<const RowOutput> outputs);
   void AddToken(int32_t token, std::span<const RowOutput> outputs, LiveSequence& sequence, TokenEvent* event);
   void AddEnd(const Committed& last, const LiveSequence& sequence, TokenEvent* event) const;
-  void Draft(SequenceId id, LiveSequence& sequence);
-  void CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs);
+  DraftedStep CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs);
   void End(SequenceId id);
   absl::Status CheckRequest(const GenerateRequest& request) const;
   void CountStep(const StepPlan& plan);
@@ -92,7 +103,7 @@ class EngineLoop {
   const EngineInfo info_;
   const Clock* const clock_;
   const std::unique_ptr<Backend> backend_;
-  const std::unique_ptr<Model> model_;
+  const LoadedModel loaded_;
   Scheduler scheduler_;
   ModelRunner runner_;
   const SpecOf spec_of_;
@@ -110,7 +121,9 @@ class EngineLoop {
   std::unordered_map<SequenceId, LiveSequence> sequences_;
   absl::Status abort_reason_ = absl::CancelledError("cancelled by the client");
   StepCostModel step_cost_;
-  std::vector<SchedulerEvent> drafts_;  // for the next plan
+  DraftLength draft_length_;
+  int num_drafts_ = 0;  // that each decode of the next plan is to carry
+  std::vector<SequenceId> undrafted_;  // have got a token and may carry drafts in the next plan
   EngineStats totals_;
 
   mutable std::mutex stats_mutex_;

@@ -1,4 +1,5 @@
 // Speculation as requests see it: equal bits with and without it, whatever is guessed.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -107,9 +108,23 @@ Tokens RandomTokens(std::mt19937& random, int count) {
   return tokens;
 }
 
-class EngineSpeculation : public ::testing::TestWithParam<const char*> {
+// Who drafts: a prompter, of which much holds, or the model's own head, of which some does.
+enum class Who { kPrompter, kDraftHead };
+
+struct Case {
+  const char* name;
+  const char* model;
+  Who who = Who::kPrompter;
+};
+
+class EngineSpeculation : public ::testing::TestWithParam<Case> {
  protected:
-  EngineSpeculation() : plain_(Start(GetParam(), Config(0))) {}
+  EngineSpeculation() : plain_(StartWith(Config(0))) {}
+
+  static std::unique_ptr<Engine> StartWith(const EngineConfig& config) { return Start(GetParam().model, config); }
+
+  // A number of accepted drafts that a test expects of a prompter, as far as the head reaches it.
+  static uint64_t Share(uint64_t accepted) { return GetParam().who == Who::kPrompter ? accepted : accepted / 20; }
 
   // Asks without speculation, and remembers the first choice for the drafter.
   std::vector<Choice> AskPlain(const GenerateRequest& request) {
@@ -118,8 +133,13 @@ class EngineSpeculation : public ::testing::TestWithParam<const char*> {
     return choices;
   }
 
-  EngineConfig Prompted(int max_drafts) {
+  EngineConfig Drafting(int max_drafts) {
     EngineConfig config = Config(max_drafts);
+    if (GetParam().who == Who::kDraftHead) {
+      config.speculate_with = "mtp";
+      config.threads = 1;
+      return config;
+    }
     config.make_drafter = [this](std::span<const int32_t> prompt) -> std::unique_ptr<Drafter> {
       const Tokens key(prompt.begin(), prompt.end());
       return std::make_unique<Prompter>(scripts_[key], static_cast<uint32_t>(prompt.size()));
@@ -166,8 +186,8 @@ TEST_P(EngineSpeculation, GivesEqualBitsForAnyNumberOfDrafts) {
   const std::vector<GenerateRequest> requests = ManyKinds();
   std::vector<std::vector<Choice>> expected;
   for (const GenerateRequest& request : requests) expected.push_back(AskPlain(request));
-  for (const int max_drafts : {1, 2, 3, 5, 8}) {
-    const auto engine = Start(GetParam(), Prompted(max_drafts));
+  for (const int max_drafts : {1, 2, 3, 4, 5, 8}) {
+    const auto engine = StartWith(Drafting(max_drafts));
     const auto answers = AskAll(*engine, requests);
     for (size_t i = 0; i < requests.size(); ++i) {
       for (size_t c = 0; c < expected[i].size(); ++c) {
@@ -177,12 +197,28 @@ TEST_P(EngineSpeculation, GivesEqualBitsForAnyNumberOfDrafts) {
     }
     const EngineStats stats = StatsWhenIdle(*engine);
     const SpeculationCounters& counters = stats.speculation;
-    EXPECT_GT(counters.accepted_tokens, 100u);
+    EXPECT_GT(counters.accepted_tokens, Share(100));
     EXPECT_GT(counters.draft_tokens, counters.accepted_tokens + 100);
-    EXPECT_GT(counters.accepted_at[max_drafts - 1], 0u);
+    EXPECT_GT(counters.accepted_at[std::min<int>(max_drafts, Share(9)) - 1], 0u);
     EXPECT_EQ(stats.blocks_used, 0);
     EXPECT_EQ(stats.state_slots_used, 0);
   }
+}
+
+TEST_P(EngineSpeculation, AdaptedNumbersOfDraftsGiveEqualBits) {
+  std::vector<GenerateRequest> requests = ManyKinds();
+  std::vector<std::vector<Choice>> expected;
+  for (const GenerateRequest& request : requests) expected.push_back(AskPlain(request));
+  EngineConfig config = Drafting(kMaxDrafts);
+  config.adapt_drafts = true;
+  const auto engine = StartWith(config);
+  const auto answers = AskAll(*engine, requests);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    for (size_t c = 0; c < expected[i].size(); ++c) ExpectEqualBits(answers[i][c], expected[i][c]);
+  }
+  const EngineStats stats = StatsWhenIdle(*engine);
+  EXPECT_GT(stats.speculation.draft_tokens, 0u);
+  EXPECT_EQ(stats.blocks_used, 0);
 }
 
 TEST_P(EngineSpeculation, NgramsFindWhatRepeats) {
@@ -190,7 +226,9 @@ TEST_P(EngineSpeculation, NgramsFindWhatRepeats) {
   while (request.prompt.size() < 80) request.prompt.push_back(request.prompt[request.prompt.size() - 8]);
   request.sampling.logit_bias = {{3, 100.0f}};  // says nothing else: that repeats
   const Choice expected = AskPlain(request)[0];
-  const auto engine = Start(GetParam(), Config(4));
+  EngineConfig config = Config(4);
+  config.speculate_with = "ngram";
+  const auto engine = StartWith(config);
   const Choice choice = Ask(*engine, request)[0];
   ExpectEqualBits(choice, expected);
   EXPECT_LT(choice.emitted_ns.size(), 60u);  // events of several tokens
@@ -202,13 +240,13 @@ TEST_P(EngineSpeculation, TightMemoryChangesNoToken) {
   for (int i = 0; i < 16; ++i) requests.push_back(Request(28 + i % 3, 90));
   std::vector<Choice> expected;
   for (const GenerateRequest& request : requests) expected.push_back(AskPlain(request)[0]);
-  EngineConfig tight = Prompted(5);
+  EngineConfig tight = Drafting(5);
   tight.max_model_len = 192;
   tight.memory_bytes = 9 * plain_->info().state_bytes_per_sequence;
   std::unique_ptr<Engine> engine;
   do {  // until two or three sequences fit
     tight.memory_bytes += 32 << 10;
-    engine = Start(GetParam(), tight);
+    engine = StartWith(tight);
   } while (engine->info().num_blocks < 14);
   EngineStats stats;
   for (int round = 0; round < 20 && stats.preemptions == 0; ++round) {  // few meet where the requests arrive slowly
@@ -217,13 +255,13 @@ TEST_P(EngineSpeculation, TightMemoryChangesNoToken) {
     stats = StatsWhenIdle(*engine);
   }
   EXPECT_GT(stats.preemptions, 0u);
-  EXPECT_GT(stats.speculation.accepted_tokens, 100u);
+  EXPECT_GT(stats.speculation.accepted_tokens, Share(100));
   EXPECT_EQ(stats.blocks_used, 0);
 }
 
 // Block boundaries of the answers are crossed by drafts; states are kept there all the same, and are right.
 TEST_P(EngineSpeculation, LaterTurnsStartBehindAnswersThatDraftsMade) {
-  const auto engine = Start(GetParam(), Prompted(5));
+  const auto engine = StartWith(Drafting(5));
   int cached_of_answers = 0;
   for (int chat = 0; chat < 4; ++chat) {
     GenerateRequest request = Request(40 + chat, 75);
@@ -246,13 +284,93 @@ TEST_P(EngineSpeculation, ConstrainedSequencesGoWithoutDrafts) {
   constraint->bad_words = {{AskPlain(request)[0].tokens[10]}};
   request.constraint = constraint;
   const Choice expected = AskPlain(request)[0];
-  const auto engine = Start(GetParam(), Prompted(4));
+  const auto engine = StartWith(Drafting(4));
   ExpectEqualBits(Ask(*engine, request)[0], expected);
   EXPECT_EQ(StatsWhenIdle(*engine).speculation.steps, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EngineSpeculation, ::testing::Values("llama", "nemotron_h", "nemotron_h_latent_mtp"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Models, EngineSpeculation,
+                         ::testing::Values(Case{"llama", "llama"}, Case{"nemotron_h", "nemotron_h"},
+                                           Case{"nemotron_h_latent_mtp", "nemotron_h_latent_mtp"},
+                                           Case{"draft_head", "nemotron_h_latent_mtp", Who::kDraftHead}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+// ---- The draft head's rows are part of what the prefix cache keeps.
+
+SpeculationCounters CountsOf(Engine& engine, const GenerateRequest& request, Choice* choice) {
+  const SpeculationCounters before = StatsWhenIdle(engine).speculation;
+  *choice = Ask(engine, request)[0];
+  SpeculationCounters counts = StatsWhenIdle(engine).speculation;
+  counts.steps -= before.steps;
+  counts.draft_tokens -= before.draft_tokens;
+  counts.accepted_tokens -= before.accepted_tokens;
+  for (int i = 0; i < kMaxDrafts; ++i) counts.accepted_at[i] -= before.accepted_at[i];
+  return counts;
+}
+
+const Tokens kGoldenPrompt = {83,  296, 67,  39,  263, 264, 62, 275, 284, 166, 74, 262, 254, 159, 42,  247, 16,  267, 165, 248, 57,
+                              76,  107, 261, 260, 127, 44,  36, 35,  292, 44,  181, 169, 16,  46,  135, 220, 69,  114, 217, 139};
+
+// Guesses behind a hit are those of an engine that computed all of it, also where the answer's own blocks are hit.
+TEST(EngineDraftHead, GuessesBehindAHitAsBehindAPromptComputedWhole) {
+  EngineConfig config = Config(3);
+  config.threads = 1;
+  const auto warm = Start("nemotron_h_latent_mtp", config);
+  config.scheduler.prefix_cache = false;
+  config.scheduler.max_tokens_per_step = 256;  // nor are its prompts cut
+  const auto cold = Start("nemotron_h_latent_mtp", config);
+  std::mt19937 random(9);
+  uint64_t accepted = 0;
+  int cached = 0;
+  for (const int begin : {0, 0, 3}) {  // of the prompt whose answer the head was made to guess
+    Tokens history(kGoldenPrompt.begin() + begin, kGoldenPrompt.end());
+    for (int turn = 0; turn < 3; ++turn) {
+      SCOPED_TRACE(absl::StrCat("begin ", begin, " turn ", turn));
+      const GenerateRequest request{.prompt = history, .sampling = {.temperature = 0}, .max_tokens = 40, .ignore_eos = true};
+      Choice choice, wanted;
+      const SpeculationCounters counts = CountsOf(*warm, request, &choice), expected = CountsOf(*cold, request, &wanted);
+      ASSERT_EQ(choice.tokens, wanted.tokens);
+      EXPECT_EQ(counts.steps, expected.steps);
+      EXPECT_EQ(counts.draft_tokens, expected.draft_tokens);
+      for (int i = 0; i < 3; ++i) EXPECT_EQ(counts.accepted_at[i], expected.accepted_at[i]) << "place " << i;
+      EXPECT_EQ(wanted.cached_tokens, 0);
+      accepted += counts.accepted_tokens;
+      cached += choice.cached_tokens;
+      history.insert(history.end(), choice.tokens.begin(), choice.tokens.end());
+      for (const int32_t token : RandomTokens(random, 5)) history.push_back(token);
+    }
+  }
+  EXPECT_GT(accepted, 40u);
+  EXPECT_GT(cached, 300);
+}
+
+TEST(EngineDraftHead, LeavesLogprobsOfThePromptAsTheyAre) {
+  GenerateRequest request{.prompt = kGoldenPrompt, .sampling = {.temperature = 0, .logprobs = 2}, .max_tokens = 20,
+                          .ignore_eos = true, .echo_logprobs = true};
+  request.prompt.insert(request.prompt.end(), kGoldenPrompt.begin(), kGoldenPrompt.end());  // in two chunks
+  const Choice plain = Ask(*Start("nemotron_h_latent_mtp", Config(0)), request)[0];
+  const Choice choice = Ask(*Start("nemotron_h_latent_mtp", Config(3)), request)[0];
+  ExpectEqualBits(choice, plain);
+  ASSERT_EQ(choice.prompt_logprobs.size(), 81u);
+  for (size_t i = 0; i < 81; ++i) {
+    EXPECT_EQ(choice.prompt_logprobs[i].logprob, plain.prompt_logprobs[i].logprob) << i;
+    EXPECT_EQ(choice.prompt_logprobs[i].top, plain.prompt_logprobs[i].top) << i;
+  }
+}
+
+TEST(EngineDraftHead, IsAskedForWhereThereIsOne) {
+  EngineConfig config = Config(2);
+  config.speculate_with = "mtp";
+  const auto checkpoint = Checkpoint::Open(BRAID_SOURCE_DIR "/tests/data/models/llama");
+  const auto engine = Engine::Start(config, **checkpoint, &kClock);
+  EXPECT_EQ(engine.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(engine.status().message()), ::testing::HasSubstr("--speculate-with: \"mtp\""));
+  config.speculate_with = "guess";
+  EXPECT_EQ(config.Validate().code(), absl::StatusCode::kInvalidArgument);
+  config.speculate_with = "mtp";
+  config.scheduler.max_drafts = 0;  // nobody speculates
+  EXPECT_TRUE(Engine::Start(config, **checkpoint, &kClock).ok());
+}
 
 }  // namespace
 }  // namespace braid

@@ -7,60 +7,86 @@ namespace {
 
 constexpr int64_t kLogitSlice = 64;  // rows of logits in memory at once
 
-// A batch that touches every path: `sequences` equal parts of `tokens` rows, far into their contexts.
+// A batch that touches every path: `sequences` equal parts of `tokens` rows, far into their contexts. Hidden vectors are
+// wanted of all rows, or of the last ones.
 struct FakeBatch {
   std::vector<int32_t> ids, positions, blocks, logit_rows;
   std::vector<SequenceSpan> spans;
 
-  FakeBatch(int tokens, int sequences) : ids(tokens), positions(tokens), blocks(1) {
+  FakeBatch(int tokens, int sequences, bool all_hidden) : ids(tokens), positions(tokens), blocks(1) {
     for (int s = 0; s < sequences; ++s) {
       const int first = tokens * s / sequences, end = tokens * (s + 1) / sequences;
       spans.push_back({.first_row = first, .num_tokens = end - first, .num_committed = end - first, .state_slot = 0});
       spans.back().blocks = blocks.data();
-      logit_rows.push_back(end - 1);
+      for (int row = all_hidden ? first : end - 1; row < end; ++row) logit_rows.push_back(row);
     }
   }
   RaggedBatch batch() const { return {ids, positions, spans, logit_rows}; }
 };
 
-CacheView ViewOf(const KvPool& kv, const StatePool& state, const RunnerShape& shape) {
-  return {kv.layers(), state.layers(), shape.cache.mamba};
+// What a step of the draft head takes: rows behind the model's walk, and a guess of each sequence.
+void WalkDraftHead(Ops& op, const Model& model, const DraftHead& head, const CacheView& cache, const FakeBatch& rows,
+                   TensorView hidden, int sequences) {
+  head.WriteRows(op, rows.batch(), cache, hidden);
+  const FakeBatch guesses(sequences, sequences, false);
+  const std::vector<SampleRow> sample_rows(sequences);
+  std::vector<SampledRow> sampled(sequences);
+  HeadDrafter::Pass(op, model, head, guesses.batch(), cache, {}, op.scratch().Matrix(sequences, hidden.cols),
+                    sample_rows, sampled);
 }
 
 }  // namespace
 
-size_t ModelRunner::ScratchBytes(const Model& model, Backend& backend, const RunnerShape& shape) {
+size_t ModelRunner::ScratchBytes(const Model& model, const DraftHead* draft_head, Backend& backend,
+                                 const RunnerShape& shape) {
   const KvPool kv(shape.cache, shape.kv_dtype, shape.block_size, 1);
   const StatePool state(shape.cache, 1);
+  const CacheView cache = {kv.layers(), state.layers(), shape.cache.mamba};
   size_t bytes = 0;
   // Both extremes together bound every mixture; the range is reserved, pages come when touched.
   for (int sequences : {1, std::min(shape.max_sequences, shape.max_tokens_per_step)}) {
-    const FakeBatch fake(shape.max_tokens_per_step, sequences);
+    const FakeBatch fake(shape.max_tokens_per_step, sequences, draft_head != nullptr);
     bytes += backend.MeasureScratch([&](Ops& op) {
       Scratch::Scope scope(op.scratch());
-      const TensorView hidden = op.scratch().Matrix(sequences, model.info().hidden_size);
-      model.Forward(op, fake.batch(), ViewOf(kv, state, shape), hidden);
-      model.Logits(op, op.scratch().Matrix(kLogitSlice, model.info().hidden_size),
+      const int64_t width = model.info().hidden_size;
+      const TensorView hidden = op.scratch().Matrix(static_cast<int64_t>(fake.logit_rows.size()), width);
+      model.Forward(op, fake.batch(), cache, hidden);
+      if (draft_head != nullptr) {
+        WalkDraftHead(op, model, *draft_head, cache.Behind(model.info().cache), fake, hidden, sequences);
+      }
+      model.Logits(op, op.scratch().Matrix(kLogitSlice, width),
                    op.scratch().Matrix(kLogitSlice, model.info().vocab_size));
     });
   }
   return bytes;
 }
 
-ModelRunner::ModelRunner(const Model& model, Backend& backend, const RunnerShape& shape)
+ModelRunner::ModelRunner(const Model& model, const DraftHead* draft_head, Backend& backend, const RunnerShape& shape)
     : model_(model),
+      draft_head_(draft_head),
       backend_(backend),
       shape_(shape),
       kv_(shape.cache, shape.kv_dtype, shape.block_size, shape.num_blocks),
       state_(shape.cache, shape.num_state_slots),
+      builder_(draft_head != nullptr),
       hidden_memory_(sizeof(float) * shape.max_tokens_per_step * model.info().hidden_size),
       logits_memory_(sizeof(float) * kLogitSlice * model.info().vocab_size) {
-  backend_.ReserveScratch(ScratchBytes(model, backend, shape));
+  const int max_rows = std::min(shape.max_sequences, shape.max_tokens_per_step);
+  if (draft_head != nullptr) head_drafter_ = std::make_unique<HeadDrafter>(model, *draft_head, backend, max_rows);
+  backend_.ReserveScratch(ScratchBytes(model, draft_head, backend, shape));
+}
+
+void ModelRunner::Draft(const StepPlan& plan, const SpecOf& spec_of) {
+  table_.Apply(plan);
+  RestoreStates(plan);
+  for (const SequenceStep& step : plan.steps) {
+    std::vector<int32_t>& tokens = table_.row(step.row).tokens;
+    tokens.insert(tokens.end(), step.drafts.begin(), step.drafts.end());
+  }
+  if (head_drafter_ != nullptr) head_drafter_->Draft(plan, HeadView(), spec_of, &table_);
 }
 
 void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
-  table_.Apply(plan);
-  RestoreStates(plan);
   const auto wants_prompt_logits = [&](SequenceId id) {
     const SamplingSpec* spec = spec_of(id);
     return spec != nullptr && spec->prompt_logprobs;
@@ -69,7 +95,10 @@ void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
   const RaggedBatch batch = builder_.batch();
   hidden_ = TensorView::Of(hidden_memory_.as<float>(), static_cast<int64_t>(batch.logit_rows.size()),
                            model_.info().hidden_size);
-  backend_.Run([&](Ops& op) { model_.Forward(op, batch, ViewOf(kv_, state_, shape_), hidden_); });
+  backend_.Run([&](Ops& op) {
+    model_.Forward(op, batch, View(), hidden_);
+    if (draft_head_ != nullptr) draft_head_->WriteRows(op, batch, HeadView(), hidden_);
+  });
   SnapshotStates(plan);
 }
 
@@ -95,6 +124,8 @@ std::vector<RowOutput> ModelRunner::Sample(const SpecOf& spec_of) {
   next_tokens_.assign(rows.size(), 0);
   top_counts_.assign(rows.size(), 0);
   sampled_.assign(rows.size(), {});
+  hidden_rows_.clear();
+  for (const LogitRow& row : rows) hidden_rows_.push_back(row.hidden_row);
   for (size_t i = 0; i < rows.size(); ++i) {
     const SamplingSpec* spec = spec_of(rows[i].id);
     if (spec == nullptr) continue;
@@ -149,7 +180,10 @@ void ModelRunner::SampleSlice(Ops& op, int64_t begin, int64_t end) {
     const int64_t vocab = model_.info().vocab_size;
     return TensorView::Of(logits_memory_.as<float>() + (first - begin) * vocab, count, vocab);
   };
-  model_.Logits(op, TensorView::Of(hidden_.row(begin), end - begin, hidden_.cols), logits_of(begin, end - begin));
+  Scratch::Scope scope(op.scratch());
+  const TensorView hidden = op.scratch().Matrix(end - begin, hidden_.cols);
+  op.GatherRows(hidden_, std::span(hidden_rows_).subspan(begin, end - begin), hidden);
+  model_.Logits(op, hidden, logits_of(begin, end - begin));
   for (int64_t first = begin, next; first < end; first = next) {
     next = first + 1;
     while (next < end && rows[next].samples == rows[first].samples) ++next;

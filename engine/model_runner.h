@@ -1,10 +1,11 @@
-// One rank: its weights, pools and mirrored sequences. Runs a plan in two parts, Forward and Sample.
+// One rank: its weights, pools and mirrored sequences. Runs a plan in three parts: Draft, Forward and Sample.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "engine/batch_builder.h"
+#include "engine/drafting/head_drafter.h"
 #include "engine/kv_pool.h"
 #include "engine/sampling/sampler.h"
 #include "engine/state_pool.h"
@@ -20,7 +21,7 @@ struct RowOutput {
 };
 
 struct RunnerShape {
-  CacheLayout cache;           // with grid and drafts filled in
+  CacheLayout cache;           // the model's and its draft head's, if there is one; grid and drafts filled in
   DType kv_dtype = DType::kF32;
   int block_size = 32;
   int state_grid = 32;
@@ -33,9 +34,13 @@ struct RunnerShape {
 // Thread: the engine's; the backend's team walks with it.
 class ModelRunner {
  public:
-  ModelRunner(const Model& model, Backend& backend, const RunnerShape& shape);
+  // Without `draft_head` (may be null) plans bring their drafts with them.
+  ModelRunner(const Model& model, const DraftHead* draft_head, Backend& backend, const RunnerShape& shape);
 
-  // Applies the plan to the mirrored table, runs its tokens through the layers and takes its snapshots.
+  // Applies the plan to the mirrored table, restores states, and puts the plan's drafts behind their rows' tokens.
+  void Draft(const StepPlan& plan, const SpecOf& spec_of);
+
+  // Runs the plan's tokens through the layers, writes the draft head's rows of them and takes its snapshots.
   void Forward(const StepPlan& plan, const SpecOf& spec_of);
 
   // Computes the wanted logits in slices and draws the tokens; they join their rows in the table, without the drafts
@@ -43,26 +48,31 @@ class ModelRunner {
   std::vector<RowOutput> Sample(const SpecOf& spec_of);
 
   // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
-  static size_t ScratchBytes(const Model& model, Backend& backend, const RunnerShape& shape);
+  static size_t ScratchBytes(const Model& model, const DraftHead* draft_head, Backend& backend,
+                             const RunnerShape& shape);
 
  private:
+  CacheView View() const { return {kv_.layers(), state_.layers(), shape_.cache.mamba}; }
+  CacheView HeadView() const { return View().Behind(model_.info().cache); }
   void RestoreStates(const StepPlan& plan);
   void SnapshotStates(const StepPlan& plan);
   size_t Accept(size_t i, std::vector<RowOutput>* outputs);
   void SampleSlice(Ops& op, int64_t begin, int64_t end);
 
   const Model& model_;
+  const DraftHead* const draft_head_;
   Backend& backend_;
   const RunnerShape shape_;
   KvPool kv_;
   StatePool state_;
   SequenceTable table_;
   BatchBuilder builder_;
+  std::unique_ptr<HeadDrafter> head_drafter_;  // null without a draft head
   Bytes hidden_memory_, logits_memory_;
-  TensorView hidden_;                     // [logit rows at most, hidden]
+  TensorView hidden_;                     // [rows wanted of the batch, hidden]
   // Of the step under way, one a logit row.
   std::vector<SampleRow> sample_rows_;
-  std::vector<int32_t> next_tokens_, top_counts_;
+  std::vector<int32_t> next_tokens_, top_counts_, hidden_rows_;
   std::vector<SampledRow> sampled_;
 };
 

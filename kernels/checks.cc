@@ -35,7 +35,8 @@ void CheckStates(const RaggedBatch& batch, const MambaStateLayout& layout) {
     CHECK(span.state_position % layout.grid == 0 && span.state_position <= span.start)
         << "state at " << span.state_position << ", chunk at " << span.start;
     // What lies between the state and the chunk must still be in the ring.
-    CHECK_LE(span.start - span.state_position, layout.ring_rows());
+    CHECK(layout.state_size == 0 || span.start - span.state_position <= layout.ring_rows())
+        << "state at " << span.state_position << ", chunk at " << span.start;
   }
 }
 
@@ -93,6 +94,7 @@ void Check(const AttentionArgs& args) {
   CHECK_EQ(args.heads % args.cache.kv_heads, 0);
   CHECK_EQ(args.cache.block_size % 16, 0);
   CHECK_GE(args.window, 0);
+  CHECK_GE(args.first, 0);
   CheckBatch(*args.batch);
 }
 

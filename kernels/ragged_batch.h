@@ -26,7 +26,7 @@ struct RaggedBatch {
   std::span<const int32_t> ids;            // [tokens]
   std::span<const int32_t> positions;      // [tokens]
   std::span<const SequenceSpan> sequences;
-  std::span<const int32_t> logit_rows;     // [rows wanted] rows whose logits are computed, rising
+  std::span<const int32_t> logit_rows;     // [rows wanted] rows whose final hidden vectors are wanted, rising
   int64_t num_tokens() const { return static_cast<int64_t>(ids.size()); }
 };
 

@@ -2,6 +2,11 @@
 
 namespace braid {
 
+void CacheLayout::Append(const CacheLayout& other) {
+  attention.insert(attention.end(), other.attention.begin(), other.attention.end());
+  mamba.insert(mamba.end(), other.mamba.begin(), other.mamba.end());
+}
+
 int64_t CacheLayout::KvBytesPerToken(DType kv_dtype) const {
   int64_t bytes = 0;
   for (const AttentionCacheShape& layer : attention) {

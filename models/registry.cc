@@ -5,6 +5,7 @@
 #include "models/families/mamba2.h"
 #include "models/families/nemotron.h"
 #include "models/families/nemotron_h.h"
+#include "models/families/nemotron_h_mtp.h"
 #include "models/model.h"
 #include "models/model_config.h"
 
@@ -15,6 +16,8 @@ struct Family {
   const char* model_type;  // config.json's model_type, or GGUF's general.architecture
   absl::StatusOr<ModelInfo> (*read)(const Checkpoint&);
   absl::StatusOr<std::unique_ptr<Model>> (*load)(const Checkpoint&, Backend&, const LoadProgress&);
+  absl::StatusOr<std::unique_ptr<DraftHead>> (*load_draft_head)(const Checkpoint&, Backend&, const LoadProgress&,
+                                                                const Model&) = nullptr;
 };
 
 constexpr Family kFamilies[] = {
@@ -29,7 +32,7 @@ constexpr Family kFamilies[] = {
     {"gpt_oss", ReadLlamaInfo, LoadGptOss},
     {"mamba2", ReadMamba2Info, LoadMamba2},
     {"nemotron", ReadLlamaInfo, LoadNemotron},
-    {"nemotron_h", ReadNemotronHInfo, LoadNemotronH},
+    {"nemotron_h", ReadNemotronHInfo, LoadNemotronH, LoadNemotronHMtp},
 };
 
 absl::StatusOr<const Family*> FamilyOf(const Checkpoint& checkpoint) {
@@ -49,6 +52,13 @@ absl::StatusOr<std::unique_ptr<Model>> LoadModel(const Checkpoint& checkpoint, B
                                                  const LoadProgress& progress) {
   ASSIGN_OR_RETURN(const Family* family, FamilyOf(checkpoint));
   return family->load(checkpoint, backend, progress);
+}
+
+absl::StatusOr<std::unique_ptr<DraftHead>> LoadDraftHead(const Checkpoint& checkpoint, Backend& backend,
+                                                         const LoadProgress& progress, const Model& model) {
+  ASSIGN_OR_RETURN(const Family* family, FamilyOf(checkpoint));
+  CHECK(family->load_draft_head != nullptr && model.info().draft_head) << family->model_type;
+  return family->load_draft_head(checkpoint, backend, progress, model);
 }
 
 absl::StatusOr<ModelInfo> ReadModelInfo(const Checkpoint& checkpoint) {

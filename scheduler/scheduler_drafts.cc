@@ -9,6 +9,8 @@ namespace braid {
 void Scheduler::TakeDrafts(SequenceDrafts drafts) {
   const auto found = sequences_.find(drafts.id);
   if (found == sequences_.end() || found->second->status != SequenceStatus::kRunning) return;
+  CHECK(drafts.tokens.empty() || static_cast<int>(drafts.tokens.size()) == drafts.count) << "sequence " << drafts.id;
+  found->second->num_drafts = drafts.count;
   found->second->drafts = std::move(drafts.tokens);
   drafted_.push_back(drafts.id);
 }
@@ -20,13 +22,13 @@ void Scheduler::PlanDrafts(Building& step) {
   int budget = config_.max_tokens_per_step - step.plan.num_tokens();
   for (SequenceStep& one : step.plan.steps) {
     Sequence& sequence = *rows_[one.row];
-    if (one.prefill || sequence.drafts.empty() || sequence.num_in_flight != 1) continue;
+    if (one.prefill || sequence.num_drafts == 0 || sequence.num_in_flight != 1) continue;
     // The last token up to max_length is drawn behind the last draft.
     const int32_t room = std::min({budget, config_.max_drafts, sequence.max_length - sequence.num_known() - 1});
-    const int32_t wanted = std::min(room, static_cast<int32_t>(sequence.drafts.size()));
-    const int32_t count = GrowForDrafts(sequence, wanted, step);
+    const int32_t count = GrowForDrafts(sequence, std::min(room, sequence.num_drafts), step);
     if (count <= 0) continue;
-    one.drafts.assign(sequence.drafts.begin(), sequence.drafts.begin() + count);
+    one.num_drafts = count;
+    if (!sequence.drafts.empty()) one.drafts.assign(sequence.drafts.begin(), sequence.drafts.begin() + count);
     one.num_tokens += count;
     sequence.num_computed += count;
     sequence.drafts_in_flight = count;
@@ -34,7 +36,10 @@ void Scheduler::PlanDrafts(Building& step) {
     budget -= count;
   }
   for (const SequenceId id : std::exchange(drafted_, {})) {
-    if (const auto found = sequences_.find(id); found != sequences_.end()) found->second->drafts.clear();
+    if (const auto found = sequences_.find(id); found != sequences_.end()) {
+      found->second->num_drafts = 0;
+      found->second->drafts.clear();
+    }
   }
 }
 

@@ -23,7 +23,8 @@ SequenceArrival Arrival(SequenceId id, int prompt_tokens, int max_tokens) {
 }
 
 std::vector<SchedulerEvent> Drafts(SequenceId id, std::vector<int32_t> tokens) {
-  return {SequenceDrafts{id, std::move(tokens)}};
+  const int count = static_cast<int>(tokens.size());
+  return {SequenceDrafts{id, count, std::move(tokens)}};
 }
 
 // The tokens that the plan's only sampling step gave.
@@ -111,7 +112,7 @@ TEST(SchedulerDrafts, TakeFreeBlocksButPreemptNobody) {
   limits.max_model_len = 12;
   Decoding two(2, 10, kConfig, limits);  // a block each, one free
   std::vector<SchedulerEvent> events = Drafts(1, {6, 7, 8});
-  events.push_back(SequenceDrafts{2, {6, 7, 8}});
+  events.push_back(SequenceDrafts{2, 3, {6, 7, 8}});
   two.scheduler.Apply(std::move(events), 2);
   const StepPlan plan = two.scheduler.Plan();
   ASSERT_EQ(plan.steps.size(), 2u);
@@ -136,6 +137,17 @@ TEST(SchedulerDrafts, OfUnknownSequencesAreIgnored) {
   Decoding one(1);
   one.scheduler.Apply(Drafts(77, {6}), 2);
   EXPECT_THAT(one.scheduler.Plan().steps[0].drafts, IsEmpty());
+}
+
+TEST(SchedulerDrafts, OfTheDraftHeadAreANumberAlone) {
+  Decoding one(1, 5);
+  one.scheduler.Apply({SequenceDrafts{.id = 1, .count = 7, .tokens = {}}}, 2);
+  StepPlan plan = one.scheduler.Plan();
+  EXPECT_EQ(plan.steps[0].num_drafts, 3);
+  EXPECT_EQ(plan.steps[0].num_tokens, 4);
+  EXPECT_THAT(plan.steps[0].drafts, IsEmpty());
+  EXPECT_THAT(TokensOf(one.scheduler.Commit(Answer(plan, {6, 3}))), ElementsAre(6, 3));
+  EXPECT_EQ(one.scheduler.Plan().steps[0].num_drafts, 0);
 }
 
 }  // namespace

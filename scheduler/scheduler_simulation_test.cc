@@ -173,16 +173,18 @@ class Simulation {
     const auto between = [this](int low, int high) { return Pick(drafts_random_, low, high); };
     for (const auto& [id, request] : live_) {
       if (between(0, 3) == 0) continue;
-      SequenceDrafts drafts = {.id = id, .tokens = {}};
+      SequenceDrafts drafts = {.id = id, .count = 0, .tokens = {}};
       const int right = between(0, machine_.config.max_drafts + 1), wrong = between(0, 2);
       for (size_t i = request.num_received; i < request.expected.size(); ++i) {
         const bool wanted = request.expected[i] >= 0 && static_cast<int>(drafts.tokens.size()) < right;
         if (wanted) drafts.tokens.push_back(request.expected[i]);
       }
       for (int i = 0; i < wrong; ++i) drafts.tokens.push_back(between(0, machine_.model.vocab_size - 1));
+      drafts.count = static_cast<int>(drafts.tokens.size());
+      if (between(0, 15) == 0) drafts.tokens.clear();  // for the ranks to make
       events->push_back(std::move(drafts));
     }
-    if (between(0, 20) == 0) events->push_back(SequenceDrafts{.id = 1'000'000'000, .tokens = {1}});
+    if (between(0, 20) == 0) events->push_back(SequenceDrafts{.id = 1'000'000'000, .count = 1, .tokens = {1}});
   }
 
   // The same requests for the same seed, whatever the steps bring.

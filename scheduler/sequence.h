@@ -47,7 +47,8 @@ struct Sequence {
   int32_t num_computed = 0;  // positions that launched steps compute, since its last admission
   int32_t prefill_end = 0;   // tokens known at its last admission: computed as a prompt
   uint64_t last_epoch = 0;   // last plan with a step of it
-  std::vector<int32_t> drafts;  // for the next plan
+  int32_t num_drafts = 0;       // for the next plan
+  std::vector<int32_t> drafts;  // they themselves, unless the ranks make them
   int32_t next_full_end = 0; // a step that reaches this position fills a block
 
   // Where its state is wanted: positions where prompt chunks are cut for a snapshot, 0: none.

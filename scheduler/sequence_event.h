@@ -34,7 +34,8 @@ struct ResetPrefixCache {};
 // Guesses at a sequence's next tokens, for the next plan only. Dropped where that plan has no room for them.
 struct SequenceDrafts {
   SequenceId id = 0;
-  std::vector<int32_t> tokens;
+  int count = 0;
+  std::vector<int32_t> tokens;  // [count], or empty: the ranks' draft head makes them
 };
 using SchedulerEvent = std::variant<SequenceArrival, SequenceCancel, StepCost, ResetPrefixCache, SequenceDrafts>;
 

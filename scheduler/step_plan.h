@@ -34,7 +34,8 @@ struct SequenceStep {
   int32_t num_tokens = 0;   // tokens of its prompt (or known output) to compute; or 1, the token sampled last, + drafts
   bool prefill = false;     // of what was known at its admission; else a decode
   bool samples = false;     // its last token's logits are wanted, and a token drawn from them
-  std::vector<int32_t> drafts = {};  // of a decode: guesses at the tokens to come, computed behind the last one
+  int32_t num_drafts = 0;   // of a decode: guesses at the tokens to come, computed behind the last one
+  std::vector<int32_t> drafts = {};  // the guesses; empty: the ranks' draft head makes them
 };
 
 // After the step the row's state, which stands at a multiple of the block size, is copied to `slot`.

@@ -107,10 +107,15 @@ TEST(Config, ChoicesReachTheirEnums) {
   EXPECT_EQ(c.engine.kv_dtype, "bf16");
 }
 
-TEST(Config, SpeculateTakesANumberOfDraftsOrOff) {
+TEST(Config, SpeculateTakesANumberOfDraftsAutoOrOff) {
   EXPECT_EQ(Serve({"m"}).engine.scheduler.max_drafts, 0);
   EXPECT_EQ(Serve({"m", "--speculate", "3"}).engine.scheduler.max_drafts, 3);
   EXPECT_EQ(Serve({"m", "--speculate", "off"}, {"BRAID_SPECULATE=3"}).engine.scheduler.max_drafts, 0);
+  EXPECT_FALSE(Serve({"m", "--speculate", "3"}, {"BRAID_SPECULATE=auto"}).engine.adapt_drafts);
+  const Config adapting = Serve({"m", "--speculate", "auto", "--speculate-with", "mtp"});
+  EXPECT_EQ(adapting.engine.scheduler.max_drafts, 8);
+  EXPECT_TRUE(adapting.engine.adapt_drafts);
+  EXPECT_EQ(adapting.engine.speculate_with, "mtp");
 }
 
 TEST(Config, ErrorsNameThePlaceTheValueAndWhatIsAccepted) {
@@ -131,7 +136,7 @@ TEST(Config, ErrorsNameThePlaceTheValueAndWhatIsAccepted) {
       {{"--tls-cert", "c.pem"}, {}, {"--tls-cert", "c.pem", "--tls-key"}},
       {{"--tls-key", "k.pem"}, {}, {"--tls-key", "k.pem", "--tls-cert"}},
       {{"--allow-credentials", "on", "--allowed-origins", "*"}, {}, {"--allow-credentials", "--allowed-origins"}},
-      {{"--speculate", "9"}, {}, {"--speculate", "'9'", "off|1..8"}},
+      {{"--speculate", "9"}, {}, {"--speculate", "'9'", "off|auto|1..8"}},
       {{"--page", "maybe"}, {}, {"--page", "maybe", "on|off"}},
   };
   for (const auto& c : cases) {

@@ -234,16 +234,20 @@ std::vector<Setting> ComputeSettings() {
 }
 
 Setting SpeculateSetting() {
-  const std::string accepted = absl::StrCat("off|1..", kMaxDrafts);
+  const std::string accepted = absl::StrCat("off|auto|1..", kMaxDrafts);
   return {"speculate", "Batching", accepted, "off",
-          "Tokens of a stream guessed in a step and kept where they are what is drawn; the text stays the same", false,
+          "Tokens of a stream guessed in a step and kept where they are what is drawn; the text stays the same. auto: as many "
+          "as pay by measured cost and success, none included",
+          false,
           [=](Config& config, const std::vector<std::string>& values) {
-            int drafts = 0;
-            const bool on = values.back() != "off";
-            if (on && (!absl::SimpleAtoi(values.back(), &drafts) || drafts < 1 || drafts > kMaxDrafts)) {
-              return Refuse(values.back(), accepted);
+            const std::string& value = values.back();
+            int drafts = value == "auto" ? kMaxDrafts : 0;
+            const bool is_number = value != "off" && value != "auto";
+            if (is_number && (!absl::SimpleAtoi(value, &drafts) || drafts < 1 || drafts > kMaxDrafts)) {
+              return Refuse(value, accepted);
             }
             config.engine.scheduler.max_drafts = drafts;
+            config.engine.adapt_drafts = value == "auto";
             return absl::OkStatus();
           }};
 }
@@ -269,6 +273,9 @@ std::vector<Setting> BatchSettings() {
              [](Config& c, int i, const std::string&) { c.engine.scheduler.prefix_cache = i == 0; },
              "Keep what prompts and answers have in common with later ones"),
       SpeculateSetting(),
+      Choice("speculate-with", group, {"auto", "mtp", "ngram"}, "auto",
+             [](Config& c, int, const std::string& w) { c.engine.speculate_with = w; },
+             "Who guesses: the model's MTP head, or what followed earlier in the text; auto: the head if there is one"),
       Decimal("max-stall", group, [](Config& c) -> auto& { return c.engine.scheduler.max_stall; }, 1000, " times",
               "How much longer prompt chunks may make a step that carries decodes; 0: no bound"),
       Choice("policy", group, {"fcfs", "priority"}, "fcfs",

@@ -62,8 +62,9 @@ struct Unit {
   int position(int query) const { return span->start + first + query / group; }
   // The first position that a query sees.
   int reach(int query) const {
+    const int first = args->first < position(query) ? args->first : position(query);
     const int seen = position(query) - args->window + 1;
-    return args->window > 0 && seen > 0 ? seen : 0;
+    return args->window > 0 && seen > first ? seen : first;
   }
   int64_t row(int query) const { return span->first_row + first + query / group; }
   int64_t column(int query) const { return int64_t{head(query)} * args->cache.head_dim; }

@@ -12,7 +12,8 @@ namespace {
 void Attend(const AttentionArgs& args, const SequenceSpan& span, int position, int head, const float* q, float* out) {
   const KvLayer& cache = args.cache;
   const int kv_head = head / (args.heads / cache.kv_heads);
-  const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0;
+  const int reach = args.window > 0 ? std::max(0, position - args.window + 1) : 0;
+  const int first = std::max(reach, std::min(args.first, position));
   const auto read = [&](KvPart part, int s, int d) {
     return ReadKv(cache, KvIndex(cache, part, span.blocks[s / cache.block_size], kv_head, s % cache.block_size, d));
   };

@@ -23,6 +23,7 @@ struct Shape {
   DType dtype;
   int window = 0;
   bool slopes = false, sinks = false;
+  int first = 0;
 };
 
 // A cache of `sequences` sequences of up to `length` tokens, their blocks in falling order; rows never written are NaN.
@@ -92,6 +93,7 @@ std::vector<float> Attend(Backend& backend, const Shape& shape, const Cache& cac
                   .heads = shape.heads,
                   .scale = 1 / std::sqrt(static_cast<float>(shape.head_dim)),
                   .window = shape.window,
+                  .first = shape.first,
                   .slopes = shape.slopes ? slopes.data() : nullptr,
                   .sinks = shape.sinks ? sinks.data() : nullptr,
                   .batch = &batch,
@@ -106,7 +108,8 @@ constexpr Shape kShapes[] = {
     {3, 1, 8, 48, DType::kF32},   {12, 2, 128, 32, DType::kF32}, {40, 1, 20, 16, DType::kF16},
     {5, 5, 1, 64, DType::kBF16},  {4, 2, 16, 32, DType::kF32, 8}, {6, 3, 32, 16, DType::kF16, 33},
     {8, 8, 64, 32, DType::kF32, 1}, {6, 6, 8, 32, DType::kF32, 0, true}, {4, 2, 32, 32, DType::kF32, 16, false, true},
-    {8, 2, 64, 16, DType::kBF16, 40, true, true},
+    {8, 2, 64, 16, DType::kBF16, 40, true, true}, {4, 2, 32, 32, DType::kF32, 0, false, false, 1},
+    {8, 4, 16, 16, DType::kF16, 20, false, false, 35},
 };
 
 TEST(Attention, EveryBackendAgreesWithRef) {

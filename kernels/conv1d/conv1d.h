@@ -1,4 +1,4 @@
-// Depthwise causal convolution of K taps, then SiLU, over a ragged batch with carried rows:
+// Depthwise causal convolution of K taps, then SiLU or nothing, over a ragged batch with carried rows:
 //   y[t, c] = silu(bias[c] + sum_j weight[c, j] x[t - K + 1 + j, c])      tap K-1 multiplies the current token
 // Rows before a chunk come from the state slot's ring of raw rows, rows before position 0 are zero; the chunk's last
 // rows are written to the ring (row = position mod conv_rows).
@@ -18,6 +18,7 @@ struct Conv1dArgs {
   MambaStateLayout layout;
   StateLayer state;
   TensorView y;              // [tokens, conv_dim]; not x
+  bool silu = true;          // false: the sum itself
 };
 
 }  // namespace braid

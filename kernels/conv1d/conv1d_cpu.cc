@@ -61,7 +61,7 @@ void ConvolveRow(const Conv1dArgs& args, const SequenceSpan& span, int t, const 
   float* const y = args.y.row(span.first_row + t) + strip.first;
   for (int v = 0; v < kVectors && v * kLanes < strip.count; ++v) {
     const int left = strip.count - v * kLanes;
-    Store(y + v * kLanes, Silu(sums[v]), left < kLanes ? left : kLanes);
+    Store(y + v * kLanes, args.silu ? Silu(sums[v]) : sums[v], left < kLanes ? left : kLanes);
   }
 }
 

@@ -27,7 +27,7 @@ void Convolve(const Conv1dArgs& args, const SequenceSpan& span, int t) {
       const float* x = InputRow(args, span, span.start + t - taps + 1 + j);
       if (x != nullptr) sum += double{args.weight[c * taps + j]} * x[c];
     }
-    args.y.row(span.first_row + t)[c] = static_cast<float>(sum / (1 + std::exp(-sum)));
+    args.y.row(span.first_row + t)[c] = static_cast<float>(args.silu ? sum / (1 + std::exp(-sum)) : sum);
   }
 }
 

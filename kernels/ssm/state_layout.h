@@ -2,6 +2,7 @@
 //   state: the SSM state at a grid position, [heads, state_size, head_dim_padded]
 //   ring:  inputs since the grid position, row (position mod ring_rows): x [heads * head_dim] | B [groups * state_size] | dt [heads]
 //   conv:  raw convolution inputs, row (position mod conv_rows): [conv_dim]
+// With a state_size of 0 there is a convolution alone: neither state nor ring.
 // A new sequence's slot needs no clearing: at position 0 the operations take state and earlier rows as zero.
 #pragma once
 
@@ -23,7 +24,7 @@ struct MambaStateLayout {
   int64_t conv_dim() const { return d_inner() + 2 * d_bc(); }
   int64_t head_dim_padded() const { return (head_dim + 15) / 16 * 16; }
   int64_t state_words() const { return heads * state_size * head_dim_padded(); }
-  int64_t ring_rows() const { return grid + 2 * (max_drafts + 1); }
+  int64_t ring_rows() const { return state_size == 0 ? 0 : grid + 2 * (max_drafts + 1); }
   int64_t ring_row_words() const { return (d_inner() + d_bc() + heads + 15) / 16 * 16; }
   int64_t conv_rows() const { return conv_kernel - 1 + 2 * (max_drafts + 1); }
   int64_t conv_row_words() const { return (conv_dim() + 15) / 16 * 16; }

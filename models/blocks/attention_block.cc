@@ -4,11 +4,9 @@
 
 namespace braid {
 
-void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary,
-                             TensorView h, TensorView x) const {
-  Scratch::Scope scope(op.scratch());
-  const TensorView projected = op.scratch().Matrix(h.rows, shape.qkv_size());
-  const TensorView attended = op.scratch().Matrix(h.rows, shape.q_size());
+// projected [tokens, q + k + v] = q with its positions, k, v; the latter two are in the cache as well
+void AttentionBlock::Project(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary,
+                             TensorView h, TensorView projected) const {
   op.Linear({.x = h, .weight = qkv.get(), .bias = DataOrNull(qkv_bias), .y = projected});
   const TensorView q = projected.Columns(0, shape.q_size());
   const TensorView k = projected.Columns(shape.q_size(), shape.kv_size());
@@ -24,10 +22,25 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
                   .scale = rotary.scale,
                   .batch = &batch,
                   .cache = cache});
-  op.Attention({.q = q,
+}
+
+void AttentionBlock::WriteKv(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary,
+                             TensorView h) const {
+  Scratch::Scope scope(op.scratch());
+  Project(op, batch, cache, rotary, h, op.scratch().Matrix(h.rows, shape.qkv_size()));
+}
+
+void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary,
+                             TensorView h, TensorView x) const {
+  Scratch::Scope scope(op.scratch());
+  const TensorView projected = op.scratch().Matrix(h.rows, shape.qkv_size());
+  const TensorView attended = op.scratch().Matrix(h.rows, shape.q_size());
+  Project(op, batch, cache, rotary, h, projected);
+  op.Attention({.q = projected.Columns(0, shape.q_size()),
                 .heads = shape.heads,
                 .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
                 .window = window,
+                .first = first,
                 .slopes = DataOrNull(slopes),
                 .sinks = DataOrNull(sinks),
                 .batch = &batch,

@@ -37,11 +37,18 @@ struct AttentionBlock {
   std::vector<float> q_norm, k_norm;  // [head_dim] of each head, before positions; empty: none
   float norm_eps = 1e-5f;
   int window = 0;                     // positions that a query sees; 0: all
+  int first = 0;                      // the first position that is seen (attention.h)
   std::vector<float> slopes, sinks;   // [heads]; empty: none
 
   // x += attention(h). h [tokens, hidden] normed, x [tokens, hidden] residual.
   void Forward(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary, TensorView h,
                TensorView x) const;
+  // Writes the K and V of h alone.
+  void WriteKv(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary, TensorView h) const;
+
+ private:
+  void Project(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary, TensorView h,
+               TensorView projected) const;
 };
 
 // What the four projections are called, and which of them have biases.

@@ -39,14 +39,11 @@ class Decoder : public Model {
     const TensorView x = op.scratch().Matrix(batch.num_tokens(), info_.hidden_size);
     const TensorView h = op.scratch().Matrix(batch.num_tokens(), info_.hidden_size);
     parts_.head.Embed(op, batch, x);
-    Walk walk{op, batch, cache, parts_.rotary, h, x};
-    for (const DecoderLayer& layer : parts_.layers) {
-      layer.norm.Forward(op, x, h);
-      std::visit(walk, layer.mixer);
-    }
+    WalkLayers(op, batch, cache, parts_.rotary, parts_.layers, h, x);
     parts_.head.FinalHidden(op, batch, x, hidden);
   }
 
+  void Embed(Ops& op, const RaggedBatch& batch, TensorView x) const override { parts_.head.Embed(op, batch, x); }
   void Logits(Ops& op, TensorView hidden, TensorView logits) const override { parts_.head.Logits(op, hidden, logits); }
 
  private:
@@ -56,6 +53,15 @@ class Decoder : public Model {
 };
 
 }  // namespace
+
+void WalkLayers(Ops& op, const RaggedBatch& batch, const CacheView& cache, const Rotary& rotary,
+                std::span<const DecoderLayer> layers, TensorView h, TensorView x) {
+  Walk walk{op, batch, cache, rotary, h, x};
+  for (const DecoderLayer& layer : layers) {
+    layer.norm.Forward(op, x, h);
+    std::visit(walk, layer.mixer);
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(const Checkpoint& checkpoint, Backend& backend,
                                                    const LoadProgress& progress, ModelInfo info,

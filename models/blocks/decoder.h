@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <variant>
 #include <vector>
 
@@ -22,6 +23,10 @@ struct DecoderLayer {
   Norm norm;
   Mixer mixer;
 };
+
+// Walks the layers over the residual x [tokens, hidden]; h [tokens, hidden] is for their normed inputs.
+void WalkLayers(Ops& op, const RaggedBatch& batch, const CacheView& cache, const Rotary& rotary,
+                std::span<const DecoderLayer> layers, TensorView h, TensorView x);
 
 struct DecoderParts {
   TokenHead head;

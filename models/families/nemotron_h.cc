@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/base/errors.h"
-#include "models/blocks/decoder.h"
+#include "models/families/nemotron_h_mtp.h"
 
 namespace braid {
 namespace {
@@ -24,7 +24,7 @@ int CountOf(const NemotronHConfig& c, LayerKind kind) {
   return static_cast<int>(std::count(c.layers.begin(), c.layers.end(), kind));
 }
 
-ModelInfo InfoOf(const NemotronHConfig& c) {
+ModelInfo InfoOf(const Checkpoint& checkpoint, const NemotronHConfig& c) {
   ModelInfo info{.family = "nemotron_h",
                  .layers_by_kind = {{"mamba", CountOf(c, LayerKind::kMamba)},
                                     {"attention", CountOf(c, LayerKind::kAttention)},
@@ -36,11 +36,8 @@ ModelInfo InfoOf(const NemotronHConfig& c) {
                  .eos_token_ids = c.eos_token_ids};
   info.cache.attention.assign(CountOf(c, LayerKind::kAttention), {c.attention.num_kv_heads, c.attention.head_dim});
   info.cache.mamba.assign(CountOf(c, LayerKind::kMamba), StateLayoutOf(c.mamba));
+  info.draft_head = NemotronHMtpCache(checkpoint, c);
   return info;
-}
-
-Norm BindNorm(const WeightLoader& w, const char* name, const NemotronHConfig& c) {
-  return {.weight = w.Floats(name, {c.hidden_size}), .bias = {}, .eps = c.norm_eps};
 }
 
 // No positional encoding: an empty Rotary.
@@ -49,7 +46,7 @@ DecoderParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
   const WeightLoader body = w.Child(w.Has("model.embeddings.weight") ? "model." : "backbone.");
   DecoderParts parts{.head = {.embedding = body.Matrix("embeddings.weight", c.vocab_size, c.hidden_size),
                               .embedding_norm = {},
-                              .final_norm = BindNorm(body, "norm_f.weight", c),
+                              .final_norm = BindNemotronHNorm(body, "norm_f.weight", c),
                               .output = {}},
                      .rotary = {},
                      .layers = {}};
@@ -58,22 +55,31 @@ DecoderParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
   for (size_t i = 0; i < c.layers.size() && w.status().ok(); ++i) {
     const WeightLoader layer = body.Child(absl::StrCat("layers.", i, "."));
     const int ordinal = c.layers[i] == LayerKind::kMlp ? mlps++ : 0;
-    parts.layers.push_back({BindNorm(layer, "norm.weight", c), BindMixer(layer.Child("mixer."), c, c.layers[i], ordinal)});
+    parts.layers.push_back(BindNemotronHLayer(layer, c, c.layers[i], ordinal));
   }
   return parts;
 }
 
 }  // namespace
 
+Norm BindNemotronHNorm(const WeightLoader& w, const char* name, const NemotronHConfig& config) {
+  return {.weight = w.Floats(name, {config.hidden_size}), .bias = {}, .eps = config.norm_eps};
+}
+
+DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int mlp) {
+  return {BindNemotronHNorm(w, "norm.weight", config), BindMixer(w.Child("mixer."), config, kind, mlp)};
+}
+
 absl::StatusOr<ModelInfo> ReadNemotronHInfo(const Checkpoint& checkpoint) {
   ASSIGN_OR_RETURN(const NemotronHConfig config, ReadNemotronHConfig(checkpoint));
-  return InfoOf(config);
+  return InfoOf(checkpoint, config);
 }
 
 absl::StatusOr<std::unique_ptr<Model>> LoadNemotronH(const Checkpoint& checkpoint, Backend& backend,
                                                      const LoadProgress& progress) {
   ASSIGN_OR_RETURN(const NemotronHConfig config, ReadNemotronHConfig(checkpoint));
-  return LoadDecoder(checkpoint, backend, progress, InfoOf(config), [&](const WeightLoader& w) { return Bind(w, config); });
+  return LoadDecoder(checkpoint, backend, progress, InfoOf(checkpoint, config),
+                     [&](const WeightLoader& w) { return Bind(w, config); });
 }
 
 }  // namespace braid

@@ -1,12 +1,17 @@
 // Nemotron-H, Nano 2, Nemotron 3: layers of one norm and one mixer each, Mamba-2, attention, MLP or experts.
 #pragma once
 
-#include "models/model.h"
+#include "models/blocks/decoder.h"
+#include "models/model_config.h"
 
 namespace braid {
 
 absl::StatusOr<ModelInfo> ReadNemotronHInfo(const Checkpoint& checkpoint);
 absl::StatusOr<std::unique_ptr<Model>> LoadNemotronH(const Checkpoint& checkpoint, Backend& backend,
                                                      const LoadProgress& progress);
+
+// The vector `name` under `w` as a norm, and the tensors of one layer; `mlp` counts those of its kind before.
+Norm BindNemotronHNorm(const WeightLoader& w, const char* name, const NemotronHConfig& config);
+DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int mlp = 0);
 
 }  // namespace braid

@@ -174,7 +174,7 @@ void FakeRanks::CheckOrderAndBudget(const StepPlan& plan) {
   int num_prompts = 0;
   for (const SequenceStep& step : plan.steps) {
     const bool decodes = step.start >= rows_.at(step.row).admitted_tokens;
-    Expect(decodes || step.drafts.empty(), "only decodes carry drafts", step.id);
+    Expect(decodes || step.num_drafts == 0, "only decodes carry drafts", step.id);
     num_prompts += !decodes;
     Expect(!decodes || num_prompts == 0, "decodes come first", step.id);
   }
@@ -194,10 +194,11 @@ void FakeRanks::CheckStep(const SequenceStep& step, const Launched& launched) {
   Expect(step.num_tokens > 0, "a step has tokens", step.id);
   Expect(step.start == row.num_computed, "positions are computed once, in order", step.id);
   const int32_t end = step.start + step.num_tokens;
-  const int32_t known = end - static_cast<int32_t>(step.drafts.size());
+  const int32_t known = end - step.num_drafts;
+  Expect(step.drafts.empty() || static_cast<int32_t>(step.drafts.size()) == step.num_drafts, "drafts are counted", step.id);
   Expect(known <= static_cast<int32_t>(row.tokens.size()), "every token is known on the device", step.id);
   Expect(known > step.start, "drafts stand behind a token", step.id);
-  Expect(static_cast<int>(step.drafts.size()) <= config_.max_drafts, "no more drafts than allowed", step.id);
+  Expect(step.num_drafts <= config_.max_drafts, "no more drafts than allowed", step.id);
   Expect(end <= limits_.max_model_len, "positions lie in the context", step.id);
   Expect(limits_.num_blocks == 0 || end <= static_cast<int32_t>(row.blocks.size()) * config_.block_size,
          "every position has its block", step.id);
@@ -209,10 +210,13 @@ void FakeRanks::CheckStep(const SequenceStep& step, const Launched& launched) {
 // Takes in all tokens, drafts included, then moves the cursor back behind the last one that holds.
 void FakeRanks::Compute(const SequenceStep& step, Launched* launched) {
   Row& row = rows_[step.row];
-  const int32_t end = step.start + step.num_tokens, num_drafts = static_cast<int32_t>(step.drafts.size());
+  const int32_t end = step.start + step.num_tokens, num_drafts = step.num_drafts;
   launched->named[step.row] = true;
   tokens_computed_ += step.num_tokens;
   row.tokens.insert(row.tokens.end(), step.drafts.begin(), step.drafts.end());
+  while (static_cast<int32_t>(row.tokens.size()) < end) {  // the draft head's
+    row.tokens.push_back(static_cast<int32_t>(Mix(row.id, row.tokens.size()) % static_cast<uint64_t>(model_.vocab_size)));
+  }
   for (int32_t position = step.start; position < end; ++position) TakeIn(row, position);
   int32_t length = end - num_drafts, token = -1;
   row.folded = length / config_.state_grid * config_.state_grid;

@@ -2,19 +2,23 @@
 // alone and in mixed batches. On the CPU every cut and every company must give equal bits.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstdlib>
+#include <algorithm>
 #include <cstring>
-#include <filesystem>
 
 #include "engine/batch_builder.h"
 #include "engine/kv_pool.h"
 #include "engine/state_pool.h"
 #include "models/model.h"
-#include "models/weights/safetensors.h"
+#include "tests/oracle/golden.h"
 
 namespace braid {
 namespace {
+
+using testing::Backends;
+using testing::FolderOf;
+using testing::GoldenFile;
+using testing::SameBits;
+using testing::WorstDifference;
 
 constexpr int kBlockSize = 32, kGrid = 32, kMaxSequences = 4, kBlocksPerSequence = 8;
 
@@ -24,8 +28,6 @@ struct Golden {
   std::string file = "";  // the checkpoint within the folder; the folder itself when empty
 };
 
-std::string FolderOf(const std::string& name) { return std::string(BRAID_SOURCE_DIR "/tests/data/models/") + name; }
-
 // What transformers and an independent reference computed for one prompt.
 struct Expected {
   std::vector<int32_t> prompt, greedy;
@@ -34,22 +36,12 @@ struct Expected {
   std::vector<float> margins; // of greedy steps: best minus second
 };
 
-std::vector<int32_t> Ids(const StoredTensor& tensor) {
-  std::vector<int64_t> wide(tensor.bytes.size() / 8);
-  std::memcpy(wide.data(), tensor.bytes.data(), tensor.bytes.size());
-  return {wide.begin(), wide.end()};
-}
-
 Expected ReadExpected(const std::string& name) {
-  auto file = SafetensorsFile::Open(FolderOf(name) + "/expected.safetensors");
-  CHECK(file.ok()) << file.status();
-  const auto& tensors = (*file)->tensors();
-  Expected expected{.prompt = Ids(tensors.at("input_ids")), .greedy = Ids(tensors.at("greedy"))};
-  const StoredTensor& logits = tensors.at("logits");
-  expected.vocab = logits.shape[1];
-  expected.logits.resize(logits.bytes.size() / 4);
-  std::memcpy(expected.logits.data(), logits.bytes.data(), logits.bytes.size());
-  return expected;
+  const GoldenFile file(name);
+  return {.prompt = file.Ids("input_ids"),
+          .greedy = file.Ids("greedy"),
+          .logits = file.Floats("logits"),
+          .vocab = file.Columns("logits")};
 }
 
 // One part of a step: the next `tokens` tokens of sequence `sequence`.
@@ -156,29 +148,7 @@ Schedule Chunks(int tokens, int chunk) {
   return schedule;
 }
 
-std::vector<std::unique_ptr<Backend>> Backends() {
-  std::vector<std::unique_ptr<Backend>> backends;
-  backends.push_back(MakeRefBackend());
-  for (const std::string& isa : CpuIsas()) backends.push_back(*MakeCpuBackend(isa, 3, false));
-  return backends;
-}
-
-float WorstDifference(const std::vector<float>& a, const std::vector<float>& b) {
-  float worst = 0;
-  for (size_t i = 0; i < b.size(); ++i) {
-    const float difference = std::abs(a[i] - b[i]);
-    if (!(difference <= worst)) worst = difference;  // NaN counts as worst
-  }
-  return worst;
-}
-
-// Equal bits on the CPU. The reference carries doubles within a step and f32 between steps: its cuts differ by roundings.
-bool SameBits(const Backend& backend, const std::vector<float>& a, const std::vector<float>& b) {
-  if (backend.Name().find("ref") != std::string::npos) return WorstDifference(a, b) < 2e-5f;
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), 4 * b.size()) == 0;
-}
-
-class ModelOracle : public testing::TestWithParam<Golden> {};
+class ModelOracle : public ::testing::TestWithParam<Golden> {};
 
 TEST_P(ModelOracle, LogitsAndGreedyTokensAgreeForEveryCutAndCompany) {
   const Golden& golden = GetParam();
@@ -218,17 +188,17 @@ TEST_P(ModelOracle, LogitsAndGreedyTokensAgreeForEveryCutAndCompany) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ModelOracle,
-                         testing::Values(Golden{"llama", 1e-4f}, Golden{"llama3_rope", 3e-4f},
-                                         Golden{"qwen2", 1e-4f}, Golden{"qwen3", 1e-4f}, Golden{"qwen3_moe", 1e-4f},
-                                         Golden{"qwen2", 1e-4f, "/model.gguf"}, Golden{"qwen3", 1e-4f, "/model.gguf"},
-                                         Golden{"qwen3_moe", 1e-4f, "/model.gguf"},
-                                         Golden{"mistral", 1e-4f}, Golden{"mixtral", 1e-4f},
-                                         Golden{"nemotron", 1e-4f}, Golden{"mamba2", 1e-4f},
-                                         Golden{"gpt_oss", 1e-4f}, Golden{"gpt_oss_mxfp4", 4e-3f}, Golden{"bloom", 1e-4f},
-                                         Golden{"nemotron_h", 1e-4f}, Golden{"nemotron_h_dense", 1e-4f},
-                                         Golden{"nemotron_h_latent_mtp", 1e-4f}, Golden{"nemotron_h_fp8", 1e-4f},
-                                         Golden{"llama_ct_fp8", 1e-4f}, Golden{"nemotron_h_nvfp4", 1e-3f},
-                                         Golden{"nemotron_h_mixed", 1e-3f}, Golden{"llama_ct_nvfp4", 1e-3f}),
+                         ::testing::Values(Golden{"llama", 1e-4f}, Golden{"llama3_rope", 3e-4f},
+                                           Golden{"qwen2", 1e-4f}, Golden{"qwen3", 1e-4f}, Golden{"qwen3_moe", 1e-4f},
+                                           Golden{"qwen2", 1e-4f, "/model.gguf"}, Golden{"qwen3", 1e-4f, "/model.gguf"},
+                                           Golden{"qwen3_moe", 1e-4f, "/model.gguf"},
+                                           Golden{"mistral", 1e-4f}, Golden{"mixtral", 1e-4f},
+                                           Golden{"nemotron", 1e-4f}, Golden{"mamba2", 1e-4f},
+                                           Golden{"gpt_oss", 1e-4f}, Golden{"gpt_oss_mxfp4", 4e-3f}, Golden{"bloom", 1e-4f},
+                                           Golden{"nemotron_h", 1e-4f}, Golden{"nemotron_h_dense", 1e-4f},
+                                           Golden{"nemotron_h_latent_mtp", 1e-4f}, Golden{"nemotron_h_fp8", 1e-4f},
+                                           Golden{"llama_ct_fp8", 1e-4f}, Golden{"nemotron_h_nvfp4", 1e-3f},
+                                           Golden{"nemotron_h_mixed", 1e-3f}, Golden{"llama_ct_nvfp4", 1e-3f}),
                          [](const auto& info) { return info.param.name + (info.param.file.empty() ? "" : "_gguf"); });
 
 }  // namespace
