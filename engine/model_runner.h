@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/batch_builder.h"
+#include "engine/handover/sequence_memory.h"
 #include "engine/kv_pool.h"
 #include "engine/sampling/sampler.h"
 #include "engine/state_pool.h"
@@ -30,23 +31,29 @@ struct RunnerShape {
   int max_sequences = 0;
 };
 
+// Answers what an admitted sequence is to be loaded with.
+using ImageOf = std::function<std::shared_ptr<const SequenceImage>(SequenceId)>;
+
 // Thread: the engine's; the backend's team walks with it.
 class ModelRunner {
  public:
   ModelRunner(const Model& model, Backend& backend, const RunnerShape& shape);
 
   // Applies the plan to the mirrored table, runs its tokens through the layers and takes its snapshots.
-  void Forward(const StepPlan& plan, const SpecOf& spec_of);
+  void Forward(const StepPlan& plan, const SpecOf& spec_of, const ImageOf& image_of);
 
   // Computes the wanted logits in slices and draws the tokens; they join their rows in the table, without the drafts
   // that differ from them.
   std::vector<RowOutput> Sample(const SpecOf& spec_of);
 
+  // The pools, for copies of what nobody writes.
+  const SequenceMemory& memory() const { return memory_; }
+
   // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
   static size_t ScratchBytes(const Model& model, Backend& backend, const RunnerShape& shape);
 
  private:
-  void RestoreStates(const StepPlan& plan);
+  void RestoreStates(const StepPlan& plan, const ImageOf& image_of);
   void SnapshotStates(const StepPlan& plan);
   size_t Accept(size_t i, std::vector<RowOutput>* outputs);
   void SampleSlice(Ops& op, int64_t begin, int64_t end);
@@ -56,6 +63,7 @@ class ModelRunner {
   const RunnerShape shape_;
   KvPool kv_;
   StatePool state_;
+  const SequenceMemory memory_;
   SequenceTable table_;
   BatchBuilder builder_;
   Bytes hidden_memory_, logits_memory_;
