@@ -60,6 +60,8 @@ struct Sides {
         peer(std::make_shared<LocalPeer>(&exporter)),
         importer(to.get(), &kClock, imports) {}
 
+  ~Sides() { peer->Stop(); }
+
   const std::unique_ptr<Engine> alone, from, to;
   Exporter exporter;
   const std::shared_ptr<LocalPeer> peer;

@@ -37,9 +37,16 @@ void Importing::Locked(Step step) {
 void Importing::Start() {
   Locked([this] {
     call_off_ = peer_->Prefill(call_, [self = shared_from_this()](absl::StatusOr<PrefillOffer> offer) {
-      self->Locked([&] { self->OnOffer(std::move(offer)); });
+      self->AnswerOffer(std::move(offer));
     });
   });
+}
+
+// An offer that comes after the end is not needed.
+void Importing::AnswerOffer(absl::StatusOr<PrefillOffer> offer) {
+  std::lock_guard lock(mutex_);
+  if (!over_) return OnOffer(std::move(offer));
+  if (offer.ok() && !offer->name.id.empty()) peer_->Release(offer->name);
 }
 
 void Importing::OnOffer(absl::StatusOr<PrefillOffer> offer) {
@@ -55,10 +62,12 @@ absl::Status Importing::TakeOffer(PrefillOffer offer) {
   const bool same_bits = offer.from.fingerprint == call_.asker.fingerprint;
   request_.output = offer.tokens;
   const bool ends = offer.finish == FinishReason::kStop || static_cast<int>(request_.output.size()) >= request_.max_tokens;
+  owner_->Count([&](ImporterStats& stats) {
+    stats.other_bits += !same_bits;
+    stats.ended_there += ends;
+  });
   TellToken(offer);
-  owner_->Count([&](ImporterStats& stats) { stats.other_bits += !same_bits; });
   if (ends) {
-    owner_->Count([](ImporterStats& stats) { ++stats.ended_there; });
     ReleaseOffer();
     Leave();
     return absl::OkStatus();

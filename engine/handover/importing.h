@@ -22,7 +22,8 @@ class Importing : public std::enable_shared_from_this<Importing> {
   void Abandon();
 
  private:
-  // All but OnEvent are called under mutex_.
+  void AnswerOffer(absl::StatusOr<PrefillOffer> offer);
+  // All others but OnEvent are called under mutex_.
   void OnOffer(absl::StatusOr<PrefillOffer> offer);
   absl::Status TakeOffer(PrefillOffer offer);
   absl::Status CheckEnd(const PrefillOffer& offer) const;

@@ -13,13 +13,17 @@
 #include "engine/handover/exporter.h"
 #include "engine/handover/handover_peer.h"
 #include "engine/handover/image_receiver.h"
+#include "kernels/base/errors.h"
 
 namespace braid::testing {
 
 class LocalPeer : public HandoverPeer {
  public:
   explicit LocalPeer(Exporter* exporter) : exporter_(exporter), thread_([this] { Work(); }) {}
-  ~LocalPeer() override {
+  ~LocalPeer() override { CHECK(!thread_.joinable()) << "Stop was not called"; }
+
+  // Answers nobody any more. Once, before the end, which may come on the peer's own thread.
+  void Stop() {
     Post(nullptr);
     thread_.join();
   }
