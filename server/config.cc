@@ -204,6 +204,8 @@ void AddRoute(CLI::App& route, RouterConfig& config) {
       ->check(CLI::Range(1, 100))->capture_default_str();
   route.add_option("--poll-ms", config.poll_ms, "Milliseconds between two looks at a worker")
       ->check(CLI::Range(10, 60'000))->capture_default_str();
+  route.add_option("--answer-ms", config.answer_ms, "Milliseconds that it has to answer; three looks without an answer: it is lost")
+      ->check(CLI::Range(10, 600'000))->capture_default_str();
   route.add_option("--resolve-ms", config.resolve_ms, "Milliseconds between two looks at their names")
       ->check(CLI::Range(100, 3'600'000))->capture_default_str();
   route.add_option("--max-connections", config.max_connections, "HTTP connections at once")

@@ -22,8 +22,10 @@ absl::Status StatusOf(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
+// Each has a connection of its own.
 std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
   grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // a long prompt is a long silence
@@ -102,7 +104,9 @@ class FetchReader final : public grpc::ClientReadReactor<v1::ImagePart> {
 class GrpcPeer final : public HandoverPeer {
  public:
   GrpcPeer(const std::string& address, std::shared_ptr<PeerKey> key)
-      : key_(std::move(key)), stub_(v1::Handover::NewStub(ChannelTo(address))) {}
+      : key_(std::move(key)),
+        stub_(v1::Handover::NewStub(ChannelTo(address))),
+        bulk_(v1::Handover::NewStub(ChannelTo(address))) {}
 
   CallOff Prefill(const PrefillCall& call, std::function<void(absl::StatusOr<PrefillOffer>)> done) override {
     auto rpc = std::make_shared<UnaryCall<v1::PrefillRequest, v1::PrefillReply>>();
@@ -121,7 +125,7 @@ class GrpcPeer final : public HandoverPeer {
     WriteName(offer, request.mutable_offer());
     context->AddMetadata(kPeerSignature, key_->Sign(kSignFetch, request.SerializeAsString()));
     SetLimit(*context, kFetchLimit);
-    (new FetchReader(context, std::move(part), std::move(done)))->Start(stub_.get(), request);
+    (new FetchReader(context, std::move(part), std::move(done)))->Start(bulk_.get(), request);
     return [context] { context->TryCancel(); };
   }
 
@@ -130,12 +134,14 @@ class GrpcPeer final : public HandoverPeer {
     WriteName(offer, rpc->request.mutable_offer());
     rpc->Sign(*key_, kSignRelease);
     SetLimit(rpc->context, kReleaseLimit);
-    stub_->async()->Release(&rpc->context, &rpc->request, &rpc->reply, [rpc](const grpc::Status&) {});
+    bulk_->async()->Release(&rpc->context, &rpc->request, &rpc->reply, [rpc](const grpc::Status&) {});
   }
 
  private:
   const std::shared_ptr<PeerKey> key_;
   const std::unique_ptr<v1::Handover::Stub> stub_;
+  // Fetches and releases make room for prompts: they never wait behind them for one of the connection's streams.
+  const std::unique_ptr<v1::Handover::Stub> bulk_;
 };
 
 }  // namespace

@@ -13,7 +13,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kAnswerLimit{2000};
 constexpr size_t kMaxReport = 64 << 10;
 
 // All addresses of "HOST:PORT"; empty when the name cannot be resolved.
@@ -100,7 +99,7 @@ void HealthPoller::Ask(const std::string& address) {
     std::lock_guard lock(asked->mutex);
     asked->addresses.erase(address);
   };
-  StartHttpCall(parts_->io, {.address = address, .target = "/worker", .whole_limit = kAnswerLimit}, std::move(sink));
+  StartHttpCall(parts_->io, {.address = address, .target = "/worker", .whole_limit = milliseconds(parts_->config.answer_ms)}, std::move(sink));
 }
 
 }  // namespace braid

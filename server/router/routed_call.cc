@@ -67,6 +67,11 @@ bool RoutedCall::Try() {
   if (next == nullptr) return false;
   worker_ = std::move(next);
   ++attempt_;
+  worker_->Watch([weak = weak_from_this(), attempt = attempt_] {
+    const std::shared_ptr<RoutedCall> self = weak.lock();
+    if (self == nullptr) return;
+    self->Post(attempt, [call = self.get()] { call->OnWorkerLost(absl::UnavailableError("the worker does not answer")); });
+  });
   ClaimPrefill();
   head_ = {};
   whole_.clear();

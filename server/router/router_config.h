@@ -21,6 +21,7 @@ struct RouterConfig {
   int short_prompt_bytes = 1024;       // a shorter prompt is computed where it is decoded
   int max_tries = 3;                   // workers asked, one after another, for one answer
   int poll_ms = 500;                   // between two looks at a worker
+  int answer_ms = 2000;                // a worker that takes longer to say how it is has not answered
   int resolve_ms = 5000;               // between two looks at the names
   int64_t max_body_bytes = int64_t{8} << 20;
   int max_connections = 4096;

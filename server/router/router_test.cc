@@ -18,11 +18,12 @@ namespace {
 // A worker whose answers to completions are scripted.
 class FakeWorker {
  public:
-  enum class Act { kAnswer, kBusy, kStreamWhole, kStreamAndDie, kDieSilently, kRefuse };
+  enum class Act { kAnswer, kBusy, kStreamWhole, kStreamAndDie, kDieSilently, kRefuse, kHang };
 
   explicit FakeWorker(Act act, int port = 0) : act(act) {
     RouteTable routes;
     routes.Add({.method = "GET", .path = "/worker", .name = "worker", .handler = [this](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+                  if (this->act == Act::kHang && asked > 0) return;
                   exchange->Send({.body = absl::StrCat(R"({"ready":)", ready ? "true" : "false", R"(,"grpc_port":9,"hands_over":true,"running":0,"waiting":0})")});
                 }});
     routes.Add({.method = "POST", .path = "/v1/completions", .name = "completions",
@@ -55,6 +56,10 @@ class FakeWorker {
       case Act::kDieSilently:
         exchange.BeginEvents();
         return exchange.BreakEvents();
+      case Act::kHang:
+        exchange.BeginEvents();
+        exchange.Event(R"({"choices":[{"index":0,"text":"0 ","token_ids":[0],"finish_reason":null}]})");
+        return exchange.Flush();
       case Act::kStreamWhole: return Stream(request.body, exchange, true);
       case Act::kStreamAndDie: return Stream(request.body, exchange, false);
     }
@@ -198,6 +203,20 @@ TEST_F(RouterTest, AStreamGoesOnElsewhereWithoutAGap) {
   first.act = second.act = Act::kStreamAndDie;
   ASSERT_TRUE(BecomesHealthy(2));
   EXPECT_EQ(Told(Post(R"({"prompt":"x","stream":true,"n":2})")), "0 1 !");
+}
+
+TEST_F(RouterTest, AStreamLeavesAWorkerThatHangs) {
+  FakeWorker hangs(Act::kHang), whole(Act::kStreamWhole);
+  whole.ready = false;
+  StartRouter({.workers = {hangs.address(), whole.address()}, .answer_ms = 50});
+  ASSERT_TRUE(BecomesHealthy(1));
+  std::thread back([&] {
+    Eventually([&] { return hangs.asked > 0; });
+    whole.ready = true;
+  });
+  EXPECT_EQ(Told(Post(R"({"prompt":"x","stream":true})")), "0 1 2 3 4 5 .");
+  back.join();
+  EXPECT_EQ(router_->parts().counters.resumed, 1u);
 }
 
 TEST_F(RouterTest, ADeadWorkerIsAvoidedAndUsedAgainWhenItIsBack) {

@@ -38,7 +38,13 @@ absl::StatusOr<WorkerReport> ReadWorkerReport(std::string_view body) {
   return report;
 }
 
-WorkerClaim::~WorkerClaim() { table_->Return(address_); }
+WorkerClaim::~WorkerClaim() { table_->Return(*this); }
+
+void WorkerClaim::Watch(std::function<void()> lost) {
+  std::lock_guard lock(table_->mutex_);
+  const auto found = table_->workers_.find(address_);
+  if (found != table_->workers_.end()) found->second.watchers[this] = std::move(lost);
+}
 
 void WorkerTable::SetAddresses(Pool pool, const std::vector<std::string>& addresses) {
   std::lock_guard lock(mutex_);
@@ -63,15 +69,26 @@ std::vector<std::string> WorkerTable::Addresses() const {
 }
 
 void WorkerTable::OnReport(const std::string& address, const absl::StatusOr<WorkerReport>& report) {
-  std::lock_guard lock(mutex_);
+  std::map<const WorkerClaim*, std::function<void()>> lost;
+  {
+    std::lock_guard lock(mutex_);
+    if (TakeReport(address, report)) lost = workers_.at(address).watchers;
+  }
+  for (const auto& [claim, tell] : lost) tell();
+}
+
+// Whether the worker is lost with it.
+bool WorkerTable::TakeReport(const std::string& address, const absl::StatusOr<WorkerReport>& report) {
   const auto found = workers_.find(address);
-  if (found == workers_.end()) return;
+  if (found == workers_.end()) return false;
   Worker& worker = found->second;
   const std::string state = !report.ok() ? report.status().ToString() : report->ready ? "healthy" : "not ready";
   if (worker.state != state) Log(LogLevel::kInfo, "a worker's state", {{"worker", address}, {"state", state}});
   worker.state = state;
   worker.healthy = report.ok() && report->ready;
+  worker.unanswered = report.ok() ? 0 : worker.unanswered + 1;
   if (report.ok()) worker.report = *report;
+  return worker.unanswered == kLostAfter;
 }
 
 void WorkerTable::OnFailure(const std::string& address) {
@@ -111,10 +128,16 @@ std::unique_ptr<WorkerClaim> WorkerTable::Pick(Pool pool, std::string_view promp
   return std::make_unique<WorkerClaim>(this, best->first, absl::StrCat(host, ":", best->second.report.grpc_port));
 }
 
-void WorkerTable::Return(const std::string& address) {
+void WorkerTable::Return(const WorkerClaim& claim) {
+  std::function<void()> watcher;  // dies without the lock
   std::lock_guard lock(mutex_);
-  const auto found = workers_.find(address);
-  if (found != workers_.end()) --found->second.in_flight;
+  const auto found = workers_.find(claim.address());
+  if (found == workers_.end()) return;
+  --found->second.in_flight;
+  const auto watching = found->second.watchers.find(&claim);
+  if (watching == found->second.watchers.end()) return;
+  watcher = std::move(watching->second);
+  found->second.watchers.erase(watching);
 }
 
 PoolCount WorkerTable::Count(Pool pool) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -43,6 +44,8 @@ class WorkerClaim {
 
   const std::string& address() const { return address_; }            // of HTTP
   const std::string& grpc_address() const { return grpc_address_; }
+  // `lost` is called, on any thread, once the worker has not answered for several looks in a row.
+  void Watch(std::function<void()> lost);
 
  private:
   WorkerTable* const table_;
@@ -56,6 +59,8 @@ struct PoolCount {
 // Thread: any.
 class WorkerTable {
  public:
+  static constexpr int kLostAfter = 3;  // looks without an answer
+
   // The addresses of a pool are these from now on; new ones are taken for ill until they report.
   void SetAddresses(Pool pool, const std::vector<std::string>& addresses);
   std::vector<std::string> Addresses() const;
@@ -80,11 +85,14 @@ class WorkerTable {
     WorkerReport report;
     int in_flight = 0;       // of this router
     uint64_t last_pick = 0;
+    int unanswered = 0;      // looks in a row
+    std::map<const WorkerClaim*, std::function<void()>> watchers;
     bool listed = true;      // false: to be forgotten when nothing is in flight
   };
+  bool TakeReport(const std::string& address, const absl::StatusOr<WorkerReport>& report);
   static bool CanServe(const Worker& worker, Pool pool);
   static int LoadOf(const Worker& worker);
-  void Return(const std::string& address);
+  void Return(const WorkerClaim& claim);
 
   mutable std::mutex mutex_;
   std::map<std::string, Worker> workers_;  // by address

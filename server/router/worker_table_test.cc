@@ -79,6 +79,25 @@ TEST_F(WorkerTableTest, AddressesComeAndGo) {
   EXPECT_EQ(table_.Count(Pool::kPrefill).known, 1);
 }
 
+TEST_F(WorkerTableTest, ItIsToldWhenAWorkerIsLost) {
+  int lost = 0;
+  auto claim = table_.Pick(Pool::kDecode, "", {"2.2.2.2:2"});
+  claim->Watch([&] { ++lost; });
+  const auto silence = [&] { table_.OnReport("1.1.1.1:1", absl::DeadlineExceededError("silence")); };
+  for (int i = 1; i < WorkerTable::kLostAfter; ++i) silence();
+  table_.OnReport("1.1.1.1:1", Report());
+  for (int i = 1; i < WorkerTable::kLostAfter; ++i) silence();
+  EXPECT_EQ(lost, 0);
+  silence();
+  EXPECT_EQ(lost, 1);
+  silence();
+  EXPECT_EQ(lost, 1);
+  table_.OnReport("1.1.1.1:1", Report());
+  claim.reset();
+  for (int i = 0; i < 9; ++i) silence();
+  EXPECT_EQ(lost, 1);
+}
+
 TEST(WorkerReport, IsReadWithChecks) {
   const auto good = ReadWorkerReport(R"({"ready":true,"grpc_port":5,"hands_over":true,"takes_over":false,"running":2,"waiting":3})");
   ASSERT_TRUE(good.ok()) << good.status();

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BUILD, MODELS, Server, free_port
+from conftest import BUILD, MODELS, Server, default_model, free_port
 from test_serving import stream_ids
 
 MEMORY = ("--memory", "64MiB", "--max-model-len", "1024", "--threads", "1", "--pin-threads", "off")
@@ -30,7 +30,7 @@ class Router(Server):
     def __init__(self, *flags):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [BUILD / "braid", "route", "--port", self.port, "--poll-ms", "50", *flags]
+        command = [BUILD / "braid", "route", "--port", self.port, "--poll-ms", "50", "--answer-ms", "700", *flags]
         self.process = subprocess.Popen([str(word) for word in command], stderr=subprocess.DEVNULL)
 
     def wait_for_workers(self, decode, prefill=0, seconds=60):
@@ -213,6 +213,23 @@ def test_kill_9_of_a_prefilling_process_loses_no_stream(fleet):
         assert server.wait_until_idle()
 
 
+def test_processes_that_hang_are_left(fleet):
+    """Stopped, not killed: connections stay open, nothing comes."""
+    alone, prefill, decode, router = fleet
+    wanted = [{"prompt": prompt(90 + i, i), "max_tokens": 300, "temperature": 0.8, "seed": i} for i in range(8)]
+    expected = [choice_of(alone, body)[0] for body in wanted]
+    for victim in (decode[1], prefill[1]):
+        victim.process.send_signal(signal.SIGSTOP)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                assert list(pool.map(lambda body: stream_ids(router, body)[0], wanted)) == expected
+        finally:
+            victim.process.send_signal(signal.SIGCONT)
+        router.wait_for_workers(2, 2)
+    for server in decode + prefill:
+        assert server.wait_until_idle()
+
+
 def test_nobody_is_left(key):
     lone = worker("llama", "decode", key)
     router = Router("--decode", address(lone))
@@ -248,4 +265,56 @@ def test_plain_replicas(key):
         assert [stream.result()[0] for stream in streams] == expected
     assert router.metric("braid_router_resumed_total") + router.metric("braid_router_retries_total") > 0
     for server in (router, replicas[0]):
+        assert server.stop() == 0
+
+
+def chat_text(server, body, on_text=None):
+    """The text of a streamed chat, and what it ended with."""
+    data = json.dumps({"stream": True, **body}).encode()
+    request = urllib.request.Request(server.url + "/v1/chat/completions", data, {"Content-Type": "application/json"})
+    text, finish, done, roles = "", None, False, 0
+    with urllib.request.urlopen(request, timeout=300) as reply:
+        for line in reply:
+            done |= line.startswith(b"data: [DONE]")
+            if not line.startswith(b"data: {"):
+                continue
+            event = json.loads(line[6:])
+            assert "error" not in event and "prompt_token_ids" not in event, event
+            for choice in event["choices"]:
+                assert "token_ids" not in choice
+                roles += choice["delta"].get("role") == "assistant"
+                text += choice["delta"].get("content") or ""
+                finish = choice["finish_reason"] or finish
+            if on_text:
+                on_text(text)
+    assert done and roles == 1
+    return text, finish
+
+
+def test_chats_and_structured_output(key):
+    """Text, a schema (whose mask has a say in the first token), and a decoding process killed in the middle of both."""
+    model, flags = default_model(), ("--served-model-name", "m", "--memory", "256MiB", "--threads", "1", "--pin-threads", "off")
+    peer = ("--handover-key-file", key, "--role")
+    alone, prefill = Server(model, *flags), Server(model, *flags, *peer, "prefill")
+    decode = [Server(model, *flags, *peer, "decode") for _ in range(2)]
+    router = Router("--prefill", address(prefill), "--decode", ",".join(map(address, decode)), "--handover-key-file", key,
+                    "--short-prompt-bytes", "20")
+    router.wait_for_workers(2, 1)
+    schema = {"type": "object", "properties": {"city": {"type": "string"}, "people": {"type": "integer"}}, "required": ["city", "people"]}
+    wanted = [{"messages": [{"role": "user", "content": f"Tell me about the number {i} and the sea."}], "max_tokens": 150,
+               "temperature": 0.7, "seed": i, "presence_penalty": 0.4} for i in range(4)]
+    wanted += [{"messages": [{"role": "user", "content": f"Name city {i}."}], "max_tokens": 80, "temperature": 0.9, "seed": i,
+                "response_format": {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}} for i in range(2)]
+    expected = [chat_text(alone, body) for body in wanted]
+    assert [chat_text(router, body) for body in wanted] == expected
+    assert prefill.metric("braid_handover_released_total") == len(wanted)
+    begun = threading.Semaphore(0)
+    with concurrent.futures.ThreadPoolExecutor(len(wanted)) as pool:
+        streams = [pool.submit(chat_text, router, body, lambda text: text and begun.release()) for body in wanted]
+        for _ in range(30):
+            assert begun.acquire(timeout=60)
+        decode[0].process.kill()
+        assert [stream.result() for stream in streams] == expected
+    assert router.metric("braid_router_resumed_total") > 0
+    for server in (router, alone, decode[1], prefill):
         assert server.stop() == 0
