@@ -66,7 +66,7 @@ def fleet(request, key):
     """One process alone, two that prefill, two that decode, and a router."""
     alone = Server(MODELS / request.param, "--served-model-name", "m", *MEMORY)
     prefill = [worker(request.param, "prefill", key, "--handover-lease-s", "2") for _ in range(2)]
-    decode = [worker(request.param, "decode", key) for _ in range(2)]
+    decode = [worker(request.param, "decode", key, "--speculate", "3") for _ in range(2)]
     router = Router("--prefill", ",".join(map(address, prefill)), "--decode", ",".join(map(address, decode)),
                     "--handover-key-file", key, "--short-prompt-bytes", "20")
     router.wait_for_workers(2, 2)
@@ -118,6 +118,29 @@ def test_many_streams_at_once(fleet):
     expected = [choice_of(alone, body)[0] for body in wanted]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         assert [ids for ids, _ in pool.map(lambda body: stream_ids(router, body), wanted)] == expected
+
+
+def test_500_random_requests(fleet):
+    """Prompts that share beginnings, greedy and sampled, long and short, 16 at a time."""
+    alone, prefill, decode, router = fleet
+    rng = random.Random(5)
+    documents = [prompt(200, 900 + i) for i in range(4)]
+    wanted = []
+    for i in range(500):
+        begin = rng.choice(documents)[:rng.randrange(200)] if rng.random() < 0.5 else []
+        wanted.append({"prompt": begin + prompt(rng.randrange(1, 120), i), "max_tokens": rng.randrange(1, 40), "seed": i,
+                       "temperature": rng.choice([0, 0.7, 1]), "top_k": rng.choice([0, 5]), "logprobs": rng.choice([None, 1])})
+    moved = total(decode, "braid_handover_received_bytes_total")
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(lambda body: choice_of(router, body), wanted))
+        expected = list(pool.map(lambda body: choice_of(alone, body), wanted))
+    assert got == expected
+    assert total(decode, "braid_handover_received_bytes_total") > moved
+    for server in decode + prefill:
+        assert server.wait_until_idle()
+    outcome = lambda name: sum(labelled(s, "braid_handover_requests_total")[f'{{outcome="{name}"}}'] for s in decode)
+    print(f"\nso far {outcome('taken'):.0f} taken over, {outcome('recomputed'):.0f} computed at home")
+    assert outcome("taken") > 400
 
 
 def test_a_prefilling_process_answers_nobody_else(fleet):
