@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/engine_loop.h"
+#include "engine/handover/model_digest.h"
 #include "engine/memory_budget.h"
 #include "kernels/base/log.h"
 #include "kernels/base/team.h"
@@ -200,6 +201,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const EngineConfig& config
   if (loaded.draft_head != nullptr) cache.Append(*model.draft_head);
   ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, cache, kv_dtype, max_model_len));
   EngineInfo info = InfoOf(model, config, shape, max_model_len, backend->Name());
+  info.model_digest = ModelDigest(checkpoint);
   EngineConfig run = config;
   run.scheduler.state_grid = config.state_grid;
   return std::unique_ptr<Engine>(new Engine(std::make_unique<EngineLoop>(
@@ -210,11 +212,13 @@ Engine::Engine(std::unique_ptr<EngineLoop> loop) : loop_(std::move(loop)) {}
 Engine::~Engine() = default;
 const EngineInfo& Engine::info() const { return loop_->info(); }
 absl::StatusOr<RequestHandle> Engine::Submit(GenerateRequest request) { return loop_->Submit(std::move(request)); }
+absl::Status Engine::Check(const GenerateRequest& request) const { return loop_->Check(request); }
 void Engine::Cancel(RequestHandle handle) { loop_->Cancel(handle); }
 void Engine::CancelChoice(RequestHandle handle, int index) { loop_->CancelChoice(handle, index); }
 void Engine::BeginDrain() { loop_->BeginDrain(); }
 void Engine::AbortAll(absl::Status why) { loop_->AbortAll(std::move(why)); }
 void Engine::ResetPrefixCache() { loop_->ResetCache(); }
+const SequenceLayout& Engine::layout() const { return loop_->layout(); }
 int Engine::InFlight() const { return loop_->InFlight(); }
 EngineStats Engine::Stats() const { return loop_->Stats(); }
 

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "engine/engine_config.h"
 #include "engine/generate_request.h"
+#include "engine/handover/sequence_layout.h"
 #include "engine/step_stats.h"
 #include "kernels/base/clock.h"
 
@@ -27,6 +28,7 @@ struct EngineInfo {
   bool prefix_cache = false;
   int64_t state_bytes_per_sequence = 0;
   std::string kv_dtype;
+  std::string model_digest;        // of the weights' names, shapes and samples of their bytes, as hex
 };
 
 // A request's name inside the engine.
@@ -49,6 +51,9 @@ class Engine {
   // Unavailable: the queue is full, or the engine is draining. After an error no event comes.
   absl::StatusOr<RequestHandle> Submit(GenerateRequest request);
 
+  // What Submit would say of the request itself and of draining, not of the queue.
+  absl::Status Check(const GenerateRequest& request) const;
+
   // Ends a request within one step: its blocks are free before the next. Its sequences report kAbort.
   // Unknown handles (already ended) are ignored.
   void Cancel(RequestHandle handle);
@@ -64,6 +69,9 @@ class Engine {
 
   // Drops all of the prefix cache that no request inside uses, within one step.
   void ResetPrefixCache();
+
+  // How a sequence's memory lies in a hand-over.
+  const SequenceLayout& layout() const;
 
   // Requests inside: waiting and running.
   int InFlight() const;

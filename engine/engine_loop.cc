@@ -44,6 +44,7 @@ EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_
         const auto found = sequences_.find(id);
         return found == sequences_.end() ? nullptr : &found->second.spec;
       }),
+      image_of_([this](SequenceId id) { return sequences_.at(id).image; }),
       inbox_(kInboxCapacity),
       draft_length_(config.scheduler.max_drafts) {
   ShowStats(false);
@@ -73,15 +74,44 @@ absl::Status EngineLoop::CheckRequest(const GenerateRequest& request) const {
         absl::StrCat("min_tokens: ", request.min_tokens, " is not in 0..max_tokens (", request.max_tokens, ")"));
   }
   RETURN_IF_ERROR(request.sampling.Validate(info_.vocab_size));
+  RETURN_IF_ERROR(CheckBegun(request));
   return scheduler_.CanEverRun(static_cast<int64_t>(request.prompt.size()), request.max_tokens);
 }
 
-absl::StatusOr<RequestHandle> EngineLoop::Submit(GenerateRequest request) {
+// What a sequence that began elsewhere brings.
+absl::Status EngineLoop::CheckBegun(const GenerateRequest& request) const {
+  const auto wrong = [](auto... words) { return absl::InvalidArgumentError(absl::StrCat(words...)); };
+  const bool begun = !request.output.empty() || request.image != nullptr;
+  if ((begun || request.hold) && request.n != 1) return wrong("n: ", request.n, " sequences cannot share a beginning");
+  if (begun && request.echo_logprobs) return wrong("echo: the logprobs of a prompt computed elsewhere are not known");
+  for (int32_t id : request.output) {
+    if (id < 0 || id >= info_.vocab_size) return wrong("output: token id ", id, " is not in 0..", info_.vocab_size - 1);
+  }
+  const int64_t num_output = static_cast<int64_t>(request.output.size());
+  if (num_output >= request.max_tokens) {
+    return wrong("output: ", num_output, " tokens leave nothing of max_tokens (", request.max_tokens, ")");
+  }
+  if (request.image == nullptr) return absl::OkStatus();
+  const int64_t num_known = static_cast<int64_t>(request.prompt.size()) + num_output;
+  const int32_t computed = request.image->computed;
+  if (computed < 1 || computed >= num_known) return wrong("image: ", computed, " positions of ", num_known, " tokens");
+  const int64_t bytes = runner_.memory().layout().ImageBytes(computed);
+  if (static_cast<int64_t>(request.image->bytes.size()) == bytes) return absl::OkStatus();
+  return wrong("image: ", request.image->bytes.size(), " bytes for ", computed, " positions, which take ", bytes);
+}
+
+absl::Status EngineLoop::Check(const GenerateRequest& request) const {
   RETURN_IF_ERROR(CheckRequest(request));
-  if (draining_) return absl::UnavailableError("the server is draining");
+  return draining_ ? absl::UnavailableError("the server is draining") : absl::OkStatus();
+}
+
+// What has begun elsewhere is let in past a full queue: its client has tokens already.
+absl::StatusOr<RequestHandle> EngineLoop::Submit(GenerateRequest request) {
+  RETURN_IF_ERROR(Check(request));
   const int limit = config_.max_queue > 0 ? config_.max_queue : 4 * config_.scheduler.max_sequences;
   const int n = request.n;
-  if (queued_.load() + n > limit) {
+  const bool begun = !request.output.empty() || request.image != nullptr;
+  if (!begun && queued_.load() + n > limit) {
     return absl::UnavailableError(absl::StrCat("the queue is full: ", limit, " sequences are waiting"));
   }
   queued_ += n;
@@ -116,7 +146,8 @@ void EngineLoop::Step() {
   }
   ShowStats(true);
   const int64_t start_ns = clock_->NowNs();
-  runner_.Draft(plan, spec_of_);
+  runner_.Draft(plan, spec_of_, image_of_);
+  DropLoaded(plan);
   const int64_t drafted_ns = clock_->NowNs();
   runner_.Forward(plan, spec_of_);
   MaskSamples(plan);
@@ -166,9 +197,15 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
     // A mask is made for one token at a time.
     sequence.takes_drafts = config_.scheduler.max_drafts > 0 && request.constraint == nullptr;
     if (sequence.takes_drafts) sequence.drafter = DrafterFor(request);
+    for (const int32_t token : request.output) {
+      if (sequence.constraint != nullptr) sequence.constraint->Commit(token);
+      if (sequence.drafter != nullptr) sequence.drafter->Append(token);
+    }
+    sequence.image = request.image;
     if (request.echo_logprobs) sequence.prompt_logprobs.resize(request.prompt.size() - 1);
     events->push_back(SequenceArrival{.id = id,
                                       .prompt = request.prompt,
+                                      .output = request.output,
                                       .max_tokens = request.max_tokens,
                                       .min_tokens = request.min_tokens,
                                       .stop_token_ids = end_ids,
@@ -176,8 +213,11 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
                                       .arrival_ns = request.arrival_ns,
                                       .deadline_ns = request.deadline_ns,
                                       .cache_salt = request.cache_salt,
-                                      .computes_all = request.echo_logprobs});
+                                      .computes_all = request.echo_logprobs,
+                                      .num_loaded = request.image != nullptr ? request.image->computed : 0,
+                                      .holds = request.hold});
   }
+  request.image = nullptr;
   live.request = std::move(request);
   requests_.emplace(message.handle, std::move(live));
 }
@@ -224,6 +264,17 @@ void EngineLoop::Take(const AbortMessage& message, std::vector<SchedulerEvent>* 
 
 void EngineLoop::Take(const ResetMessage&, std::vector<SchedulerEvent>* events) {
   events->push_back(ResetPrefixCache{});
+}
+
+void EngineLoop::Take(const ReleaseMessage& message, std::vector<SchedulerEvent>* events) {
+  events->push_back(SequenceRelease{message.id});
+}
+
+// After a preemption all of it is computed here.
+void EngineLoop::DropLoaded(const StepPlan& plan) {
+  for (const RowAdmission& admission : plan.admitted) {
+    if (admission.loads) sequences_.at(admission.id).image = nullptr;
+  }
 }
 
 // Masks need the tokens just committed: they are made between Forward and Sample.
@@ -286,8 +337,12 @@ void EngineLoop::Tell(std::span<const Committed> news, std::span<const RowOutput
     if (news[i].token >= 0) AddToken(news[i].token, outputs.subspan(std::min(i, outputs.size())), sequence, &event);
   }
   const bool ended = news.back().ended;
-  if (ended) AddEnd(news.back(), sequence, &event);
-  if (!ended && sequence.takes_drafts) undrafted_.push_back(id);
+  if (ended) {
+    AddEnd(news.back(), sequence, &event);
+    if (requests_.at(sequence.request).request.hold) event.held = HeldOf(id);
+  } else if (sequence.takes_drafts) {
+    undrafted_.push_back(id);
+  }
   requests_.at(sequence.request).request.on_event(std::move(event));
   if (ended) End(id);
 }
@@ -313,6 +368,13 @@ void EngineLoop::AddEnd(const Committed& last, const LiveSequence& sequence, Tok
     event->error = absl::InternalError("numerical_error: the logits of this sequence are not finite");
     Log(LogLevel::kError, "logits are not finite", {{"request", requests_.at(sequence.request).request.id}});
   }
+}
+
+// Null where nothing is left of it.
+std::shared_ptr<const HeldPrompt> EngineLoop::HeldOf(SequenceId id) {
+  std::optional<HeldSequence> held = scheduler_.Held(id);
+  if (!held.has_value()) return nullptr;
+  return std::make_shared<HeldPrompt>(&runner_.memory(), *std::move(held), [this, id] { inbox_.Put(ReleaseMessage{id}); });
 }
 
 void EngineLoop::End(SequenceId id) {

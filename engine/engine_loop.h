@@ -12,6 +12,7 @@
 #include "engine/drafting/draft_length.h"
 #include "engine/drafting/ngram_drafter.h"
 #include "engine/engine.h"
+#include "engine/handover/held_prompt.h"
 #include "engine/model_runner.h"
 #include "engine/step_cost_model.h"
 #include "kernels/base/queue.h"
@@ -36,7 +37,9 @@ class EngineLoop {
 
   // Thread: any.
   const EngineInfo& info() const { return info_; }
+  const SequenceLayout& layout() const { return runner_.memory().layout(); }
   absl::StatusOr<RequestHandle> Submit(GenerateRequest request);
+  absl::Status Check(const GenerateRequest& request) const;
   void Cancel(RequestHandle handle) { inbox_.Put(CancelMessage{handle, kAllChoices}); }
   void CancelChoice(RequestHandle handle, int index) { inbox_.Put(CancelMessage{handle, index}); }
   void BeginDrain() { draining_ = true; }
@@ -60,7 +63,10 @@ class EngineLoop {
     absl::Status why;
   };
   struct ResetMessage {};
-  using Message = std::variant<SubmitMessage, CancelMessage, AbortMessage, ResetMessage>;
+  struct ReleaseMessage {
+    SequenceId id;
+  };
+  using Message = std::variant<SubmitMessage, CancelMessage, AbortMessage, ResetMessage, ReleaseMessage>;
 
   // One of a request's n sequences.
   struct LiveSequence {
@@ -71,6 +77,7 @@ class EngineLoop {
     bool takes_drafts = false;
     std::unique_ptr<Drafter> drafter;             // null: the draft head, if it takes drafts
     std::vector<TokenLogprobs> prompt_logprobs;  // of prompt positions 1.., while not yet told
+    std::shared_ptr<const SequenceImage> image;  // until it is loaded
   };
   struct LiveRequest {
     GenerateRequest request;
@@ -87,6 +94,9 @@ class EngineLoop {
   void Take(const CancelMessage& message, std::vector<SchedulerEvent>* events);
   void Take(const AbortMessage& message, std::vector<SchedulerEvent>* events);
   void Take(const ResetMessage& message, std::vector<SchedulerEvent>* events);
+  void Take(const ReleaseMessage& message, std::vector<SchedulerEvent>* events);
+  void DropLoaded(const StepPlan& plan);
+  std::shared_ptr<const HeldPrompt> HeldOf(SequenceId id);
   void MaskSamples(const StepPlan& plan);
   StepResult ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs);
   void Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs);
@@ -96,6 +106,7 @@ class EngineLoop {
   DraftedStep CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs);
   void End(SequenceId id);
   absl::Status CheckRequest(const GenerateRequest& request) const;
+  absl::Status CheckBegun(const GenerateRequest& request) const;
   void CountStep(const StepPlan& plan);
   void ShowStats(bool busy);
 
@@ -107,6 +118,7 @@ class EngineLoop {
   Scheduler scheduler_;
   ModelRunner runner_;
   const SpecOf spec_of_;
+  const ImageOf image_of_;
 
   BoundedQueue<Message> inbox_;
   std::atomic<RequestHandle> next_handle_{1};

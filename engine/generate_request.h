@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/grammar/token_constraint.h"
+#include "engine/handover/sequence_layout.h"
 #include "engine/sampling/sampling_params.h"
 #include "engine/token_event.h"
 
@@ -18,7 +19,11 @@ struct GenerateRequest {
   std::string id;                   // for logs; unique among live requests is not needed
   std::vector<int32_t> prompt;      // at least one id, each inside the vocabulary
   SamplingParams sampling;
-  int n = 1;                        // sequences
+  int n = 1;                        // sequences; 1 with output, image or hold
+  std::vector<int32_t> output;      // drawn elsewhere before: known, counted in max_tokens, not told again
+  std::shared_ptr<const SequenceImage> image;  // of the first positions of prompt and output, computed elsewhere; null:
+                                               // all is computed here. Shared: it waits for its admission
+  bool hold = false;                // ended by its length, what it computed is kept: TokenEvent::held
   int max_tokens = 16;              // of each sequence; prompt + max_tokens must fit the context
   int min_tokens = 0;               // end-of-sequence and stop ids are masked before
   bool ignore_eos = false;
@@ -26,6 +31,8 @@ struct GenerateRequest {
   std::shared_ptr<const ConstraintSpec> constraint;  // null: none
   bool echo_logprobs = false;       // logprobs of the prompt's tokens as well: none of them comes from the prefix cache
   std::string cache_salt;           // cached prefixes are shared among requests of equal salt only
+  std::string prefill_peer;         // HOST:PORT of the process that is to compute the prompt; empty: here. The engine
+                                    // does not look at it
   int priority = 0;                 // lower runs first
   int64_t arrival_ns = 0;           // the engine clock's
   int64_t deadline_ns = 0;          // the engine clock's; 0: none

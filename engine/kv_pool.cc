@@ -1,5 +1,7 @@
 #include "engine/kv_pool.h"
 
+#include <algorithm>
+
 namespace braid {
 namespace {
 
@@ -23,6 +25,19 @@ KvPool::KvPool(const CacheLayout& layout, DType dtype, int block_size, int num_b
     layer.data = next;
     next += layer.block_bytes() * num_blocks;
     layers_.push_back(layer);
+  }
+}
+
+void KvPool::CopyOut(int32_t block, std::byte* out) const {
+  for (const KvLayer& layer : layers_) {
+    out = std::copy_n(layer.data + block * layer.block_bytes(), layer.block_bytes(), out);
+  }
+}
+
+void KvPool::CopyIn(const std::byte* in, int32_t block) const {
+  for (const KvLayer& layer : layers_) {
+    std::copy_n(in, layer.block_bytes(), layer.data + block * layer.block_bytes());
+    in += layer.block_bytes();
   }
 }
 

@@ -15,6 +15,10 @@ class KvPool {
   // One view a layer, in order.
   std::span<const KvLayer> layers() const { return layers_; }
 
+  // One block over all layers, one layer behind the other: BlockBytes.
+  void CopyOut(int32_t block, std::byte* out) const;
+  void CopyIn(const std::byte* in, int32_t block) const;
+
   // Bytes of one block over all layers.
   static int64_t BlockBytes(const CacheLayout& layout, DType dtype, int block_size);
 

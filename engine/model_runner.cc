@@ -35,6 +35,8 @@ void WalkDraftHead(Ops& op, const Model& model, const DraftHead& head, const Cac
                     sample_rows, sampled);
 }
 
+std::string FormOf(const Backend& backend) { return backend.Name().starts_with("cuda") ? "cuda" : "host"; }
+
 }  // namespace
 
 size_t ModelRunner::ScratchBytes(const Model& model, const DraftHead* draft_head, Backend& backend,
@@ -68,6 +70,7 @@ ModelRunner::ModelRunner(const Model& model, const DraftHead* draft_head, Backen
       shape_(shape),
       kv_(shape.cache, shape.kv_dtype, shape.block_size, shape.num_blocks),
       state_(shape.cache, shape.num_state_slots),
+      memory_({shape.cache, shape.kv_dtype, shape.block_size, shape.state_grid, FormOf(backend)}, kv_, state_),
       builder_(draft_head != nullptr),
       hidden_memory_(sizeof(float) * shape.max_tokens_per_step * model.info().hidden_size),
       logits_memory_(sizeof(float) * kLogitSlice * model.info().vocab_size) {
@@ -76,9 +79,9 @@ ModelRunner::ModelRunner(const Model& model, const DraftHead* draft_head, Backen
   backend_.ReserveScratch(ScratchBytes(model, draft_head, backend, shape));
 }
 
-void ModelRunner::Draft(const StepPlan& plan, const SpecOf& spec_of) {
+void ModelRunner::Draft(const StepPlan& plan, const SpecOf& spec_of, const ImageOf& image_of) {
   table_.Apply(plan);
-  RestoreStates(plan);
+  RestoreStates(plan, image_of);
   for (const SequenceStep& step : plan.steps) {
     std::vector<int32_t>& tokens = table_.row(step.row).tokens;
     tokens.insert(tokens.end(), step.drafts.begin(), step.drafts.end());
@@ -103,8 +106,15 @@ void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
 }
 
 // In the order of admission: a slot restored from may be given to one admitted later.
-void ModelRunner::RestoreStates(const StepPlan& plan) {
+void ModelRunner::RestoreStates(const StepPlan& plan, const ImageOf& image_of) {
   for (const RowAdmission& admission : plan.admitted) {
+    if (admission.loads) {
+      SequenceRow& row = table_.row(admission.row);
+      row.state_position = memory_.layout().GridPosition(admission.start);
+      const std::shared_ptr<const SequenceImage> image = image_of(admission.id);
+      CHECK(image != nullptr && image->computed == admission.start) << "sequence " << admission.id;
+      memory_.Write(*image, row.blocks, admission.state_slot);
+    }
     const int32_t from = admission.restored_slot;
     if (from >= 0 && from != admission.state_slot) state_.Copy(from, admission.state_slot);
   }

@@ -6,6 +6,7 @@
 
 #include "engine/batch_builder.h"
 #include "engine/drafting/head_drafter.h"
+#include "engine/handover/sequence_memory.h"
 #include "engine/kv_pool.h"
 #include "engine/sampling/sampler.h"
 #include "engine/state_pool.h"
@@ -31,6 +32,9 @@ struct RunnerShape {
   int max_sequences = 0;
 };
 
+// Answers what an admitted sequence is to be loaded with.
+using ImageOf = std::function<std::shared_ptr<const SequenceImage>(SequenceId)>;
+
 // Thread: the engine's; the backend's team walks with it.
 class ModelRunner {
  public:
@@ -38,7 +42,7 @@ class ModelRunner {
   ModelRunner(const Model& model, const DraftHead* draft_head, Backend& backend, const RunnerShape& shape);
 
   // Applies the plan to the mirrored table, restores states, and puts the plan's drafts behind their rows' tokens.
-  void Draft(const StepPlan& plan, const SpecOf& spec_of);
+  void Draft(const StepPlan& plan, const SpecOf& spec_of, const ImageOf& image_of);
 
   // Runs the plan's tokens through the layers, writes the draft head's rows of them and takes its snapshots.
   void Forward(const StepPlan& plan, const SpecOf& spec_of);
@@ -47,6 +51,9 @@ class ModelRunner {
   // that differ from them.
   std::vector<RowOutput> Sample(const SpecOf& spec_of);
 
+  // The pools, for copies of what nobody writes.
+  const SequenceMemory& memory() const { return memory_; }
+
   // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
   static size_t ScratchBytes(const Model& model, const DraftHead* draft_head, Backend& backend,
                              const RunnerShape& shape);
@@ -54,7 +61,7 @@ class ModelRunner {
  private:
   CacheView View() const { return {kv_.layers(), state_.layers(), shape_.cache.mamba}; }
   CacheView HeadView() const { return View().Behind(model_.info().cache); }
-  void RestoreStates(const StepPlan& plan);
+  void RestoreStates(const StepPlan& plan, const ImageOf& image_of);
   void SnapshotStates(const StepPlan& plan);
   size_t Accept(size_t i, std::vector<RowOutput>* outputs);
   void SampleSlice(Ops& op, int64_t begin, int64_t end);
@@ -65,6 +72,7 @@ class ModelRunner {
   const RunnerShape shape_;
   KvPool kv_;
   StatePool state_;
+  const SequenceMemory memory_;
   SequenceTable table_;
   BatchBuilder builder_;
   std::unique_ptr<HeadDrafter> head_drafter_;  // null without a draft head

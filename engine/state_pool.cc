@@ -1,8 +1,26 @@
 #include "engine/state_pool.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace braid {
+
+namespace {
+
+// Calls visit(offset, words) for each run of words that the positions before `computed` have left in a layer's part of
+// a slot, in the order of a hand-over.
+template <class Visit>
+void ForEachRun(const MambaStateLayout& layout, int32_t computed, int32_t grid_position, Visit visit) {
+  if (grid_position > 0) visit(layout.state_offset(), layout.state_words());
+  for (int32_t position = grid_position; position < computed; ++position) {
+    visit(layout.ring_offset() + position % layout.ring_rows() * layout.ring_row_words(), layout.ring_row_words());
+  }
+  for (int32_t position = std::max(0, computed - layout.conv_kernel + 1); position < computed; ++position) {
+    visit(layout.conv_offset() + position % layout.conv_rows() * layout.conv_row_words(), layout.conv_row_words());
+  }
+}
+
+}  // namespace
 
 StatePool::StatePool(const CacheLayout& layout, int num_slots)
     : layouts_(layout.mamba), memory_(static_cast<size_t>(layout.StateBytesPerSequence() * num_slots)) {
@@ -22,6 +40,22 @@ void StatePool::Copy(int32_t from, int32_t to) const {
     const int64_t conv_words = layout.conv_rows() * layout.conv_row_words();
     std::copy_n(source + layout.conv_offset(), conv_words, target + layout.conv_offset());
   }
+}
+
+void StatePool::CopyOut(int layer, int32_t slot, int32_t computed, int32_t grid_position, std::byte* out) const {
+  const float* const source = layers_[layer].slot(slot);
+  ForEachRun(layouts_[layer], computed, grid_position, [&](int64_t offset, int64_t words) {
+    std::memcpy(out, source + offset, 4 * words);
+    out += 4 * words;
+  });
+}
+
+void StatePool::CopyIn(const std::byte* in, int layer, int32_t slot, int32_t computed, int32_t grid_position) const {
+  float* const target = layers_[layer].slot(slot);
+  ForEachRun(layouts_[layer], computed, grid_position, [&](int64_t offset, int64_t words) {
+    std::memcpy(target + offset, in, 4 * words);
+    in += 4 * words;
+  });
 }
 
 }  // namespace braid

@@ -20,6 +20,11 @@ class StatePool {
   // for on a grid line the ring holds nothing.
   void Copy(int32_t from, int32_t to) const;
 
+  // One layer's state of a slot whose sequence has computed so many positions and folded them up to `grid_position`, as
+  // handover/sequence_layout.h lays it out.
+  void CopyOut(int layer, int32_t slot, int32_t computed, int32_t grid_position, std::byte* out) const;
+  void CopyIn(const std::byte* in, int layer, int32_t slot, int32_t computed, int32_t grid_position) const;
+
  private:
   const std::vector<MambaStateLayout> layouts_;
   Bytes memory_;

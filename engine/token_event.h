@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,8 @@ struct TokenLogprobs {
   std::vector<std::pair<int32_t, float>> top;  // falling; as many as asked for
 };
 
+class HeldPrompt;
+
 struct TokenEvent {
   int index = 0;                          // which of the n sequences
   std::vector<int32_t> tokens;            // new tokens of this step, the stopping one included
@@ -31,6 +34,9 @@ struct TokenEvent {
   int64_t scheduled_ns = 0;               // first scheduled
   int64_t emitted_ns = 0;                 // this event
   int num_preemptions = 0;
+  // With the last event of a request with `hold`, unless nothing is left of it; engine/handover/held_prompt.h. Shared:
+  // events are copied.
+  std::shared_ptr<const HeldPrompt> held;
 };
 
 }  // namespace braid

@@ -63,6 +63,9 @@ std::vector<Committed> Scheduler::Apply(std::vector<SchedulerEvent> events, int6
       prefix_cache_.Reset();
     } else if (auto* drafts = std::get_if<SequenceDrafts>(&event)) {
       TakeDrafts(std::move(*drafts));
+    } else if (const auto* release = std::get_if<SequenceRelease>(&event)) {
+      held_.erase(release->id);
+      ++num_releases_;
     } else {
       Cancel(std::get<SequenceCancel>(event).id, &ended);
     }
@@ -74,7 +77,9 @@ std::vector<Committed> Scheduler::Apply(std::vector<SchedulerEvent> events, int6
 
 void Scheduler::Arrive(SequenceArrival arrival, std::vector<Committed>* ended) {
   const int64_t prompt_tokens = static_cast<int64_t>(arrival.prompt.size());
-  if (arrival.max_tokens < 1 || !CanEverRun(prompt_tokens, 1).ok()) {
+  const int64_t num_known = prompt_tokens + static_cast<int64_t>(arrival.output.size());
+  const bool has_room = arrival.max_tokens > static_cast<int64_t>(arrival.output.size()) && CanEverRun(num_known, 1).ok();
+  if (!has_room || prompt_tokens < 1 || arrival.num_loaded < 0 || arrival.num_loaded >= num_known) {
     ended->push_back({.id = arrival.id, .ended = true, .reason = EndReason::kFailed});
     return;
   }
@@ -105,6 +110,13 @@ void Scheduler::EndOverdue(std::vector<Committed>* ended) {
     End(*sequences_.at(id));
     ended->push_back({.id = id, .ended = true, .reason = EndReason::kDeadline});
   }
+}
+
+// What it computed outlives it; only its row is retired. No launched step goes on from its last token: it was full.
+void Scheduler::Keep(Sequence& sequence) {
+  CHECK_EQ(sequence.num_computed, sequence.num_known() - 1) << "sequence " << sequence.id;
+  held_.emplace(sequence.id, Keepsake{sequence.num_computed, std::exchange(sequence.blocks, {}),
+                                      std::exchange(sequence.prefix, {}), std::exchange(sequence.state_slot, {})});
 }
 
 // Takes the sequence out of all but sequences_, and running_, which ShortenRunning clears for many at once.
@@ -355,6 +367,8 @@ void Scheduler::CommitToken(Sequence& sequence, int32_t token, std::vector<Commi
   } else {
     one.ended = sequence.Append(token, &one.reason);
   }
+  const bool runs = sequence.status == SequenceStatus::kRunning;
+  if (one.ended && token >= 0 && one.reason == EndReason::kLength && sequence.holds && runs) Keep(sequence);
   if (one.ended) End(sequence);
   committed->push_back(one);
 }
@@ -373,6 +387,7 @@ SchedulerStats Scheduler::Stats() const {
                           .state_slots_used = slots_.num_used() - snapshots,
                           .state_slots_total = slots_.num_total(),
                           .snapshots = snapshots,
+                          .held = static_cast<int>(held_.size()),
                           .preemptions = num_preemptions_,
                           .prefix = prefix_counters_};
   stats.prefix.evicted_blocks = prefix_cache_.evicted_blocks();
@@ -384,6 +399,15 @@ SequenceInfo Scheduler::Info(SequenceId id) const {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return {};
   return {found->second->first_scheduled_ns, found->second->num_preemptions, found->second->cached_tokens};
+}
+
+std::optional<HeldSequence> Scheduler::Held(SequenceId id) const {
+  const auto found = held_.find(id);
+  if (found == held_.end()) return std::nullopt;
+  const Keepsake& kept = found->second;
+  HeldSequence held = {.num_computed = kept.num_computed, .state_slot = kept.state_slot.id()};
+  for (const BlockRef& block : kept.blocks) held.blocks.push_back(block.id());
+  return held;
 }
 
 }  // namespace braid

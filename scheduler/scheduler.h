@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <utility>
@@ -38,6 +39,7 @@ struct SchedulerStats {
   int blocks_cached = 0;                            // held by the prefix cache alone: there for the asking
   int state_slots_used = 0, state_slots_total = 0;  // used by sequences
   int snapshots = 0;                                // slots that hold one
+  int held = 0;                                     // ended sequences that keep their blocks
   uint64_t preemptions = 0;
   PrefixCounters prefix;
 };
@@ -47,6 +49,13 @@ struct SequenceInfo {
   int64_t first_scheduled_ns = 0;  // 0: not yet
   int num_preemptions = 0;
   int cached_tokens = 0;           // of its prompt, not computed
+};
+
+// What an ended sequence keeps for another process; see SequenceArrival::holds.
+struct HeldSequence {
+  int32_t num_computed = 0;          // positions in the blocks, and of the state
+  std::vector<int32_t> blocks;
+  int32_t state_slot = -1;           // -1: the model has no recurrent state
 };
 
 // Thread: engine.
@@ -73,6 +82,9 @@ class Scheduler {
   bool HasWork() const;  // a sequence is waiting or running
   SchedulerStats Stats() const;
   SequenceInfo Info(SequenceId id) const;
+  // Of a sequence that holds, from the commit that ended it by its length until its release. None where its last token
+  // came while it was preempted: nothing is left of it.
+  std::optional<HeldSequence> Held(SequenceId id) const;
 
   // Rows of the ranks' table: the sequences that run at once, no more than the token budget can decode.
   int num_rows() const { return static_cast<int>(rows_.size()); }
@@ -86,6 +98,12 @@ class Scheduler {
     PrefixHold prefix;
     SlotRef state_slot;
     bool failed;  // what it computed leaves the prefix cache
+  };
+  struct Keepsake {
+    int32_t num_computed;
+    std::vector<BlockRef> blocks;
+    PrefixHold prefix;
+    SlotRef state_slot;
   };
   // A step that fills a block of its row: positions [.., end) are computed after it.
   struct Filled {
@@ -118,6 +136,7 @@ class Scheduler {
   void Cancel(SequenceId id, std::vector<Committed>* ended);
   void EndOverdue(std::vector<Committed>* ended);
   void CommitToken(Sequence& sequence, int32_t token, std::vector<Committed>* committed);
+  void Keep(Sequence& sequence);
   void End(Sequence& sequence);
   void ShortenRunning();
   void ForgetEnded();
@@ -143,6 +162,7 @@ class Scheduler {
   // The prefix cache; in scheduler_prefix.cc.
   bool FitsIn(const Sequence& sequence);
   RowAdmission StartBehindPrefix(Sequence& sequence);
+  PrefixMatch MatchFor(const Sequence& sequence) const;
   void CountLookup(Sequence& sequence, const PrefixMatch& match);
   BlockRef TakeBlock();
   bool HasStateSlot() const;
@@ -168,6 +188,7 @@ class Scheduler {
   PrefixCache prefix_cache_;
   const bool caches_prefixes_, takes_snapshots_;
   absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
+  absl::flat_hash_map<SequenceId, Keepsake> held_;
   std::vector<SequenceId> ended_;             // since the last Apply: still in sequences_
   std::set<std::pair<int64_t, SequenceId>> deadlines_;
   WaitingLine waiting_;

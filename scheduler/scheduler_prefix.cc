@@ -11,7 +11,7 @@ namespace braid {
 bool Scheduler::FitsIn(const Sequence& sequence) {
   const int wanted = BlocksFor(sequence.num_known() + 1), at_hand = blocks_.num_free() + prefix_cache_.num_idle();
   if (wanted <= at_hand) return true;
-  if (!caches_prefixes_ || sequence.computes_all) return false;
+  if (!caches_prefixes_ || sequence.computes_all || sequence.num_loaded > 0) return false;
   // Long prompts are not looked up again before something has come back.
   if (refused_ == sequence.id && refused_at_release_ == num_releases_) return false;
   const PrefixMatch match = prefix_cache_.Match(sequence.cache_salt, sequence.tokens);
@@ -21,27 +21,34 @@ bool Scheduler::FitsIn(const Sequence& sequence) {
   return false;
 }
 
-// Gives an admitted sequence its state slot and the cached blocks it starts behind.
+PrefixMatch Scheduler::MatchFor(const Sequence& sequence) const {
+  if (!caches_prefixes_ || sequence.computes_all || sequence.num_loaded > 0) return {};
+  return prefix_cache_.Match(sequence.cache_salt, sequence.tokens);
+}
+
+// Gives an admitted sequence its state slot and the cached blocks it starts behind. One that is loaded has all blocks to
+// itself; its first step adds the full ones to the cache.
 RowAdmission Scheduler::StartBehindPrefix(Sequence& sequence) {
-  PrefixMatch match;
-  if (caches_prefixes_ && !sequence.computes_all) match = prefix_cache_.Match(sequence.cache_salt, sequence.tokens);
+  const PrefixMatch match = MatchFor(sequence);
   const int size = config_.block_size;
-  sequence.num_computed = PrefixMatch::DepthOf(match.usable) * size;
-  sequence.next_full_end = sequence.num_computed + size;
+  const int32_t loaded = std::exchange(sequence.num_loaded, 0);
+  sequence.num_computed = loaded > 0 ? loaded : PrefixMatch::DepthOf(match.usable) * size;
+  sequence.next_full_end = sequence.num_computed + (loaded > 0 ? 1 : size);
   sequence.prefix = prefix_cache_.Hold(match.usable);
   prefix_cache_.ShareBlocks(match.usable, &sequence.blocks);
-  sequence.snapshot_position = sequence.num_computed;
+  sequence.snapshot_position = loaded > 0 ? 0 : sequence.num_computed;
   sequence.branch_position = sequence.prompt_position = 0;
   if (takes_snapshots_ && config_.chunked_prefill != ChunkedPrefill::kOff) {
     sequence.branch_position = PrefixMatch::DepthOf(match.deepest) * size;
     sequence.prompt_position = (sequence.prefill_end - 1) / size * size;
   }
-  if (sequence.num_preemptions == 0) CountLookup(sequence, match);
+  if (sequence.num_preemptions == 0 && loaded == 0) CountLookup(sequence, match);
   RowAdmission admission = {.row = sequence.row,
                             .id = sequence.id,
                             .tokens = sequence.tokens,
                             .prompt_tokens = sequence.prompt_tokens,
-                            .start = sequence.num_computed};
+                            .start = sequence.num_computed,
+                            .loads = loaded > 0};
   if (limits_.num_state_slots == 0) return admission;
   if (match.usable != nullptr) {
     admission.restored_slot = match.usable->snapshot.id();

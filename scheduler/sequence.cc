@@ -14,8 +14,11 @@ Sequence::Sequence(SequenceArrival arrival, SequenceOrder sequence_order, int32_
       deadline_ns(arrival.deadline_ns),
       cache_salt(std::move(arrival.cache_salt)),
       computes_all(arrival.computes_all),
+      holds(arrival.holds),
       stop_token_ids(std::move(arrival.stop_token_ids)),
-      tokens(std::move(arrival.prompt)) {
+      tokens(std::move(arrival.prompt)),
+      num_loaded(arrival.num_loaded) {
+  tokens.insert(tokens.end(), arrival.output.begin(), arrival.output.end());
   std::sort(stop_token_ids.begin(), stop_token_ids.end());
 }
 

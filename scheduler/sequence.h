@@ -36,12 +36,13 @@ struct Sequence {
   const int32_t min_tokens;
   const int64_t deadline_ns;  // 0: none
   const std::string cache_salt;
-  const bool computes_all;
+  const bool computes_all, holds;
   std::vector<int32_t> stop_token_ids;  // rising
 
   // Progress. The tokens known are the prompt and the committed output; those in flight are sampled by launched steps
   // and not committed. While it decodes, num_computed == num_known() + num_in_flight + drafts_in_flight - 1.
   std::vector<int32_t> tokens;
+  int32_t num_loaded = 0;     // positions that the next admission loads
   int32_t num_in_flight = 0;  // drafts not counted
   int32_t drafts_in_flight = 0;
   int32_t num_computed = 0;  // positions that launched steps compute, since its last admission

@@ -18,6 +18,8 @@ struct RowAdmission {
   int32_t prompt_tokens = 0;      // how many of them are the prompt
   int32_t start = 0;              // positions before it are in the row's first blocks already; whole blocks of them
   int32_t restored_slot = -1;     // >= 0: holds the state at `start`; copied to state_slot unless it is that itself
+  bool loads = false;             // `start` may be any position: the ranks load what lies before it into the first
+                                  // blocks and the slot, all of them the row's own
 };
 
 // Blocks appended to a row's block table.

@@ -187,6 +187,34 @@ void AddInspect(CLI::App& inspect, InspectConfig& config, std::string& memory) {
   inspect.add_flag("--json", config.json, "Write JSON");
 }
 
+void AddRoute(CLI::App& route, RouterConfig& config) {
+  const auto addresses = [&](const char* flag, std::vector<std::string>& field, const char* meaning) {
+    route.add_option(flag, field, meaning)->type_name("HOST:PORT,...")->delimiter(',');
+  };
+  addresses("--workers", config.workers, "Processes that do all; a name may stand for many addresses");
+  addresses("--prefill", config.prefill, "Processes of --role prefill: they compute the prompts");
+  addresses("--decode", config.decode, "Processes of --role decode: they go on from there, and answer");
+  route.add_option("--handover-key-file", config.handover_key_file, "The secret that they share; needed with --prefill")->type_name("FILE");
+  route.add_option("--host", config.host, "Address to listen on")->capture_default_str();
+  route.add_option("--port", config.port, "HTTP port; 0 takes a free one")->check(CLI::Range(0, 65535))->capture_default_str();
+  route.add_option("--api-key-file", config.api_key_file, "Keys that may call; without it the workers look at them")->type_name("FILE");
+  route.add_option("--short-prompt-bytes", config.short_prompt_bytes, "Shorter prompts are computed where they are decoded")
+      ->check(CLI::Range(0, 1 << 30))->capture_default_str();
+  route.add_option("--max-tries", config.max_tries, "Workers asked for one answer, one after another")
+      ->check(CLI::Range(1, 100))->capture_default_str();
+  route.add_option("--poll-ms", config.poll_ms, "Milliseconds between two looks at a worker")
+      ->check(CLI::Range(10, 60'000))->capture_default_str();
+  route.add_option("--answer-ms", config.answer_ms, "Milliseconds that it has to answer; three looks without an answer: it is lost")
+      ->check(CLI::Range(10, 600'000))->capture_default_str();
+  route.add_option("--resolve-ms", config.resolve_ms, "Milliseconds between two looks at their names")
+      ->check(CLI::Range(100, 3'600'000))->capture_default_str();
+  route.add_option("--max-connections", config.max_connections, "HTTP connections at once")
+      ->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  route.add_option("--io-threads", config.io_threads, "Threads for connections")->check(CLI::Range(1, 256))->capture_default_str();
+  route.add_option("--drain-timeout-s", config.drain_timeout_s, "How long answers may finish after SIGTERM")
+      ->check(CLI::Range(0, 86400))->capture_default_str();
+}
+
 absl::StatusOr<Config> ResolveServe(const ServeFlags& flags, const char* const* environment) {
   Source flag_source;
   for (const auto& [name, values] : flags.values) flag_source[name] = {"--" + name, values};
@@ -220,9 +248,22 @@ absl::Status Config::ValidateNetwork() const {
   return absl::OkStatus();
 }
 
+absl::Status Config::ValidateRole() const {
+  if (role == Role::kBoth && handover_key_file.empty()) return absl::OkStatus();
+  const char* const name = role == Role::kPrefill ? "prefill" : "decode";
+  if (handover_key_file.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--role: ", name, ": --handover-key-file is needed beside it"));
+  }
+  if (role != Role::kDecode && grpc_port < 0) {
+    return absl::InvalidArgumentError("--handover-key-file: prompts are handed over by gRPC, and --grpc-port is -1");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Config::Validate() const {
   if (engine.model.empty()) return absl::InvalidArgumentError("MODEL: a checkpoint folder or .gguf file is needed");
   RETURN_IF_ERROR(ValidateNetwork());
+  RETURN_IF_ERROR(ValidateRole());
   return engine.Validate();
 }
 
@@ -235,12 +276,14 @@ absl::StatusOr<Command> ReadCommand(int argc, const char* const* argv, const cha
   std::string memory;
   CLI::App& serve = *app.add_subcommand("serve", "Load a model and answer requests");
   CLI::App& inspect = *app.add_subcommand("inspect", "Say what lies in a checkpoint and what fits");
+  CLI::App& route = *app.add_subcommand("route", "Answer requests by sending them to other processes");
   AddServe(serve, flags);
+  AddRoute(route, command.route);
   AddInspect(inspect, command.inspect, memory);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    command.text = serve.parsed() ? serve.help() : inspect.parsed() ? inspect.help() : app.help();
+    command.text = serve.parsed() ? serve.help() : route.parsed() ? route.help() : inspect.parsed() ? inspect.help() : app.help();
     return command;
   } catch (const CLI::CallForVersion& version) {
     command.text = std::string(version.what()) + "\n";
@@ -254,6 +297,11 @@ absl::StatusOr<Command> ReadCommand(int argc, const char* const* argv, const cha
     const auto bytes = ParseBytes(memory);
     if (!bytes.ok()) return absl::InvalidArgumentError(absl::StrCat("--memory: ", bytes.status().message()));
     command.inspect.memory_bytes = *bytes;
+    return command;
+  }
+  if (route.parsed()) {
+    command.kind = Command::kRoute;
+    RETURN_IF_ERROR(command.route.Validate());
     return command;
   }
   command.kind = Command::kServe;

@@ -11,8 +11,12 @@
 #include "engine/engine_config.h"
 #include "kernels/base/log.h"
 #include "models/chat/output/output_parser.h"
+#include "server/router/router_config.h"
 
 namespace braid {
+
+// What a process does for others: all, or computing prompts, or going on from them.
+enum class Role { kBoth, kPrefill, kDecode };
 
 // `braid serve`. Fields without a comment are explained by their setting (setting.cc).
 struct Config {
@@ -42,6 +46,11 @@ struct Config {
   int max_connections = 1024;
   int64_t max_body_bytes = int64_t{8} << 20;
 
+  Role role = Role::kBoth;
+  std::string handover_key_file;          // empty: no hand-overs
+  double handover_lease_s = 30;
+  int64_t handover_memory_bytes = int64_t{1} << 30;
+
   double drain_timeout_s = 60;
   double drain_delay_s = 0;
   LogLevel log_level = LogLevel::kInfo;
@@ -57,6 +66,7 @@ struct Config {
 
  private:
   absl::Status ValidateNetwork() const;
+  absl::Status ValidateRole() const;
 };
 
 // `braid inspect`.
@@ -70,8 +80,9 @@ struct InspectConfig {
 
 // What the command line asks for.
 struct Command {
-  enum Kind { kServe, kInspect, kPrint } kind = kPrint;
+  enum Kind { kServe, kInspect, kRoute, kPrint } kind = kPrint;
   Config serve;
+  RouterConfig route;
   InspectConfig inspect;
   std::string text;  // kPrint: help or version
 };

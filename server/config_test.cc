@@ -202,6 +202,30 @@ TEST(Config, InspectHasItsOwnFlags) {
   EXPECT_FALSE(Read({"inspect", "m", "--memory", "-5"}).ok());
 }
 
+TEST(Config, RolesNeedASecret) {
+  EXPECT_EQ(Serve({"m"}).role, Role::kBoth);
+  const Config c = Serve({"m", "--role", "decode", "--handover-key-file", "k", "--handover-lease-s", "2.5"});
+  EXPECT_EQ(c.role, Role::kDecode);
+  EXPECT_EQ(c.handover_lease_s, 2.5);
+  EXPECT_EQ(ErrorOf({"--role", "prefill"}), "--role: prefill: --handover-key-file is needed beside it");
+  EXPECT_EQ(ErrorOf({"--role", "prefill", "--handover-key-file", "k", "--grpc-port", "-1"}),
+            "--handover-key-file: prompts are handed over by gRPC, and --grpc-port is -1");
+  EXPECT_EQ(ErrorOf({"--role", "decode", "--handover-key-file", "k", "--grpc-port", "-1"}), "none");
+  EXPECT_THAT(ErrorOf({"--role", "both ways"}), HasSubstr("both|prefill|decode"));
+}
+
+TEST(Config, RouteHasItsOwnFlags) {
+  const auto command = Read({"route", "--prefill", "a:1,b:2", "--decode", "c:3", "--decode", "d:4", "--handover-key-file", "k", "--max-tries", "5"});
+  ASSERT_TRUE(command.ok()) << command.status();
+  EXPECT_EQ(command->kind, Command::kRoute);
+  EXPECT_THAT(command->route.prefill, ElementsAre("a:1", "b:2"));
+  EXPECT_THAT(command->route.decode, ElementsAre("c:3", "d:4"));
+  EXPECT_EQ(command->route.max_tries, 5);
+  EXPECT_THAT(std::string(Read({"route"}).status().message()), HasSubstr("--workers or --decode"));
+  EXPECT_THAT(std::string(Read({"route", "--workers", "x"}).status().message()), HasSubstr("--workers: 'x' is not HOST:PORT"));
+  EXPECT_THAT(Read({"route", "--help"})->text, HasSubstr("--short-prompt-bytes"));
+}
+
 TEST(Bytes, UnitsAreBinaryUnlessTheyEndInABareB) {
   EXPECT_EQ(*ParseBytes("1000"), 1000);
   EXPECT_EQ(*ParseBytes("4GiB"), int64_t{4} << 30);

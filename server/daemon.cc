@@ -13,8 +13,10 @@
 #include "server/admin_routes.h"
 #include "server/api_key_file.h"
 #include "server/engine_token_source.h"
+#include "server/handover_token_source.h"
 #include "server/openai/openai_routes.h"
 #include "server/page/page.h"
+#include "server/prefill_header.h"
 #include "server/setting.h"
 #include "server/text_only_source.h"
 #include "server/tls_files.h"
@@ -74,10 +76,12 @@ steady_clock::time_point After(double seconds) {
 
 }  // namespace
 
-Daemon::Daemon(const Config& config, std::vector<KeyHash> keys, std::shared_ptr<TlsContext> tls)
+Daemon::Daemon(const Config& config, std::vector<KeyHash> keys, std::shared_ptr<TlsContext> tls,
+               std::shared_ptr<PeerKey> peer_key)
     : config_(config),
       keys_(std::move(keys)),
       tls_(std::move(tls)),
+      peer_key_(std::move(peer_key)),
       metrics_(MetricsOf(config)),
       serving_(ServingOf(config), &clock_, &metrics_),
       health_(kStuckStepNs) {}
@@ -100,6 +104,10 @@ RouteTable Daemon::Routes() {
   config.version = kVersion;
   config.metrics = [this] { return metrics_.Text(); };
   config.live = [this] { return IsLive(); };
+  config.worker = [this] { return Worker(); };
+  if (peer_key_ != nullptr) {
+    config.prefill_peer = [this](std::string_view header) { return ReadPrefillHeader(*peer_key_, header); };
+  }
   RouteTable routes = MakeRoutes(&serving_, std::move(config));
   if (config_.page) routes.Add(PageRoute());
   return routes;
@@ -114,6 +122,7 @@ absl::Status Daemon::OpenDoors() {
   ASSIGN_OR_RETURN(http_, HttpServer::Start(std::move(http), Routes()));
   if (config_.grpc_port >= 0) {
     GrpcConfig grpc{.address = config_.host, .port = config_.grpc_port, .threads = config_.io_threads, .api_keys = keys_};
+    if (config_.role != Role::kDecode) grpc.peer_key = peer_key_;
     ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(std::move(grpc), &serving_));
   }
   RETURN_IF_ERROR(OpenAdmin());
@@ -214,6 +223,35 @@ absl::Status Daemon::LoadText() {
   return absl::OkStatus();
 }
 
+// Thread: the loading one.
+std::unique_ptr<TokenSource> Daemon::MakeSource() {
+  if (peer_key_ == nullptr) return std::make_unique<EngineTokenSource>(engine_.get());
+  peers_ = std::make_unique<PeerDirectory>(peer_key_);
+  exporter_ = std::make_unique<Exporter>(engine_.get(), &clock_,
+                                         ExporterConfig{.lease_ms = std::max<int64_t>(1, std::llround(config_.handover_lease_s * 1e3))});
+  importer_ = std::make_unique<Importer>(engine_.get(), &clock_,
+                                         ImporterConfig{.max_staged_bytes = config_.handover_memory_bytes});
+  metrics_.SetHandover([this] { return HandoverStats{exporter_->offers().Stats(), importer_->Stats()}; });
+  return std::make_unique<HandoverTokenSource>(config_.role, engine_.get(), importer_.get(), peers_.get());
+}
+
+// What a router wants to know. Thread: any; the engine is there once the model is loaded, and outlives the ports.
+std::string Daemon::Worker() {
+  static constexpr const char* kRoles[] = {"both", "prefill", "decode"};
+  Json worker{{"version", kVersion}, {"role", kRoles[static_cast<int>(config_.role)]}, {"ready", serving_.ready()}};
+  worker["grpc_port"] = grpc_ != nullptr ? grpc_->port() : -1;
+  worker["hands_over"] = peer_key_ != nullptr && config_.role != Role::kDecode && grpc_ != nullptr;
+  worker["takes_over"] = peer_key_ != nullptr && config_.role != Role::kPrefill;
+  if (!serving_.loaded() || engine_ == nullptr) return WriteJson(worker);
+  const EngineStats stats = engine_->Stats();
+  worker["fingerprint"] = engine_->info().fingerprint;
+  worker["model_digest"] = engine_->info().model_digest;
+  worker["running"] = stats.running;
+  worker["waiting"] = stats.waiting;
+  worker["kv_usage"] = stats.blocks_total > 0 ? static_cast<double>(stats.blocks_used) / stats.blocks_total : 0.0;
+  return WriteJson(worker);
+}
+
 absl::Status Daemon::Load() {
   if (config_.tokenizer_only) return LoadText();
   double since = clock_.NowSeconds();
@@ -241,11 +279,18 @@ absl::Status Daemon::Load() {
                                                    engine_->info().vocab_size, " rows"));
   }
   metrics_.SetModel(engine_->info(), [this] { return engine_->Stats(); });
-  model.source = std::make_unique<EngineTokenSource>(engine_.get());
+  model.source = MakeSource();
   serving_.SetReady(std::move(model));
+  if (grpc_ != nullptr && exporter_ != nullptr) grpc_->SetExporter(exporter_.get());
   if (grpc_ != nullptr) grpc_->SetServing(true);
   Log("ready");
   return absl::OkStatus();
+}
+
+// Also the prompts for others are computed and fetched.
+bool Daemon::IsIdle() {
+  if (serving_.InFlight() > 0) return false;
+  return exporter_ == nullptr || (engine_->InFlight() == 0 && exporter_->offers().Stats().kept == 0);
 }
 
 // Not ready, then not listening, then what is under way gets its time; what is left gets an error event.
@@ -255,7 +300,7 @@ void Daemon::Drain() {
   if (grpc_ != nullptr) grpc_->SetServing(false);
   std::this_thread::sleep_until(After(config_.drain_delay_s));
   http_->StopListening();
-  const auto idle = [this] { return serving_.InFlight() == 0; };
+  const auto idle = [this] { return IsIdle(); };
   if (!WaitUntil(After(config_.drain_timeout_s), idle)) {
     braid::Log(LogLevel::kWarning, "the drain's time is over", {{"requests_cut_off", serving_.InFlight()}});
     if (engine_ != nullptr) engine_->BeginDrain();
@@ -269,6 +314,9 @@ void Daemon::Drain() {
   admin_.reset();
   grpc_.reset();
   metrics_.ForgetModel();
+  importer_.reset();
+  exporter_.reset();
+  peers_.reset();
   engine_.reset();
   braid::Log(LogLevel::kInfo, "stopped");
 }
@@ -283,7 +331,11 @@ absl::Status Daemon::Run(const Config& config) {
   if (!config.tls_cert.empty()) {
     ASSIGN_OR_RETURN(tls, ReadTlsFiles(config.tls_cert, config.tls_key));
   }
-  Daemon daemon(config, std::move(keys), std::move(tls));
+  std::shared_ptr<PeerKey> peer_key;
+  if (!config.handover_key_file.empty()) {
+    ASSIGN_OR_RETURN(peer_key, PeerKey::Read(config.handover_key_file));
+  }
+  Daemon daemon(config, std::move(keys), std::move(tls), std::move(peer_key));
   RETURN_IF_ERROR(daemon.OpenDoors());
   absl::Status loaded;
   std::thread loader([&] {

@@ -9,6 +9,7 @@
 #include "server/config.h"
 #include "server/daemon.h"
 #include "server/inspect.h"
+#include "server/router/router.h"
 
 extern char** environ;
 
@@ -23,6 +24,7 @@ absl::Status Run(int argc, char** argv) {
       std::fputs(text.c_str(), stdout);
       return absl::OkStatus();
     }
+    case braid::Command::kRoute: braid::SetLogLevel(command.route.log_level); return braid::Router::Run(command.route);
     case braid::Command::kServe: braid::SetLogLevel(command.serve.log_level); return braid::Daemon::Run(command.serve);
   }
   return absl::OkStatus();

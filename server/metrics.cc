@@ -247,9 +247,15 @@ void Metrics::SetModel(const EngineInfo& info, std::function<EngineStats()> stat
   stats_ = std::move(stats);
 }
 
+void Metrics::SetHandover(std::function<HandoverStats()> stats) {
+  std::lock_guard lock(mutex_);
+  handover_ = std::move(stats);
+}
+
 void Metrics::ForgetModel() {
   std::lock_guard lock(mutex_);
   stats_ = nullptr;
+  handover_ = nullptr;
 }
 
 void Metrics::OnStartupPhase(std::string_view phase, double seconds) {
@@ -349,6 +355,9 @@ std::string Metrics::Text() {
   PullStats();
   std::vector<prometheus::MetricFamily> families = registry_->Collect();
   families.push_back(StepTokens(last_, config_.model_name));
+  if (handover_) {
+    for (prometheus::MetricFamily& family : HandoverFamilies(handover_())) families.push_back(std::move(family));
+  }
   for (prometheus::MetricFamily& family : CollectProcessMetrics()) families.push_back(std::move(family));
   return prometheus::TextSerializer().Serialize(families);
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "server/handover_metrics.h"
 #include "server/serving.h"
 
 namespace braid {
@@ -32,6 +33,8 @@ class Metrics : public RequestObserver {
 
   // Adds the families that depend on the model. Once, before the first request. `stats` is called at each Text.
   void SetModel(const EngineInfo& info, std::function<EngineStats()> stats);
+  // Adds the families of hand-overs; `stats` is called at each Text.
+  void SetHandover(std::function<HandoverStats()> stats);
   // Stops asking for statistics: the engine is about to go.
   void ForgetModel();
 
@@ -64,6 +67,7 @@ class Metrics : public RequestObserver {
   std::unique_ptr<Model> model_;
   std::function<EngineStats()> stats_;
   EngineStats last_;
+  std::function<HandoverStats()> handover_;
 };
 
 }  // namespace braid

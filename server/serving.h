@@ -105,6 +105,7 @@ struct CallContext {
   std::string api_key_id;   // whose key it was; empty: no keys in use
   int64_t arrival_ns = 0;   // the serving clock's; 0: now
   int64_t deadline_ns = 0;  // the serving clock's; 0: none
+  std::string prefill_peer; // HOST:PORT that is to compute the prompt; empty: here. The door has seen its signature
   // Runs tasks one after another in the order given, never inside the call of `post`. Callable from any thread; must not block.
   std::function<void(std::function<void()>)> post;
 };

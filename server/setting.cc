@@ -286,6 +286,21 @@ std::vector<Setting> BatchSettings() {
   };
 }
 
+std::vector<Setting> HandoverSettings() {
+  const std::string group = "Hand-over between processes";
+  return {
+      Choice("role", group, {"both", "prefill", "decode"}, "both",
+             [](Config& c, int i, const std::string&) { c.role = static_cast<Role>(i); },
+             "prefill: computes prompts for others only; decode: never for others"),
+      Text("handover-key-file", group, [](Config& c) -> auto& { return c.handover_key_file; }, "FILE",
+           "Secret of 16 bytes or more that all processes of a deployment share; without it nothing is handed over"),
+      Decimal("handover-lease-s", group, [](Config& c) -> auto& { return c.handover_lease_s; }, 3600, " seconds",
+              "How long a computed prompt waits to be fetched and released"),
+      Size("handover-memory", group, [](Config& c) -> auto& { return c.handover_memory_bytes; }, "",
+           "For prompts that arrive or wait for a place in the batch"),
+  };
+}
+
 std::vector<Setting> OperationSettings() {
   const std::string group = "Operation";
   return {
@@ -325,7 +340,8 @@ constexpr Unit kUnits[] = {{"", 1},
 const std::vector<Setting>& Settings() {
   static const std::vector<Setting> settings = [] {
     std::vector<Setting> all;
-    for (auto& group : {ModelSettings(), NetworkSettings(), ComputeSettings(), BatchSettings(), OperationSettings()}) {
+    for (auto& group : {ModelSettings(), NetworkSettings(), ComputeSettings(), BatchSettings(), HandoverSettings(),
+                        OperationSettings()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;

@@ -117,13 +117,15 @@ void FakeRanks::Admit(const RowAdmission& admission) {
   Expect((admission.state_slot >= 0) == (limits_.num_state_slots > 0), "a slot where there is state", admission.id);
   Expect(admission.start >= 0 && admission.start < static_cast<int32_t>(admission.tokens.size()),
          "the last known token is computed", admission.id);
-  Expect(admission.start % config_.block_size == 0, "whole blocks are shared", admission.id);
+  Expect(admission.loads || admission.start % config_.block_size == 0, "whole blocks are shared", admission.id);
+  Expect(!admission.loads || (admission.start > 0 && admission.restored_slot < 0), "loaded or restored", admission.id);
   row.live = true;
   row.id = admission.id;
   row.state_slot = admission.state_slot;
   row.tokens = admission.tokens;
   row.admitted_tokens = static_cast<int32_t>(admission.tokens.size());
   row.start = row.num_computed = row.folded = admission.start;
+  row.loads = admission.loads;
   if (row.state_slot < 0) return;
   AdmitState(admission);
   row.states = {states_[row.state_slot].value};
@@ -132,9 +134,11 @@ void FakeRanks::Admit(const RowAdmission& admission) {
 void FakeRanks::AdmitState(const RowAdmission& admission) {
   State& state = states_.at(admission.state_slot);
   Expect(state.row < 0, "a state slot has one owner", admission.state_slot);
-  Expect((admission.restored_slot >= 0) == (admission.start > 0), "a state where there is a prefix", admission.id);
+  Expect((admission.restored_slot >= 0 || admission.loads) == (admission.start > 0), "a state where there is a prefix",
+         admission.id);
   if (admission.restored_slot < 0) {
-    state = {.row = admission.row};
+    state = {.row = admission.row, .position = admission.start, .writer = admission.id};
+    for (int32_t i = 0; i < admission.start; ++i) state.value = FakeModel::NextState(state.value, admission.tokens[i]);
     return;
   }
   const State source = states_.at(admission.restored_slot);
@@ -152,11 +156,36 @@ void FakeRanks::AddBlocks(const RowBlocks& added) {
 }
 
 void FakeRanks::AddBlock(Row& row, int32_t block) {
-  const bool shared = static_cast<int32_t>(row.blocks.size()) * config_.block_size < row.start;
+  const bool shared = !row.loads && static_cast<int32_t>(row.blocks.size()) * config_.block_size < row.start;
   Expect(shared || blocks_.at(block).num_rows == 0, "a block that is written has one owner", block);
   blocks_held_ += blocks_.at(block).num_rows++ == 0;
   row.blocks.push_back(block);
   if (shared) CheckShared(row, block);
+  if (row.loads) Load(row);
+}
+
+// Writes the positions before row.start that lie in its last block.
+void FakeRanks::Load(const Row& row) {
+  const int32_t first = static_cast<int32_t>(row.blocks.size() - 1) * config_.block_size;
+  blocks_[row.blocks.back()].writer = row.id;
+  for (int32_t position = first; position < std::min(row.start, first + config_.block_size); ++position) {
+    const uint64_t before = position > 0 ? CacheAt(row, position - 1) : 0;
+    CacheAt(row, position) = FakeModel::CacheValue(before, row.tokens.at(position));
+  }
+}
+
+bool FakeRanks::Keeps(const HeldSequence& held, const std::vector<int32_t>& tokens) const {
+  uint64_t value = 0, state = 0;
+  for (int32_t position = 0; position < held.num_computed; ++position) {
+    value = FakeModel::CacheValue(value, tokens.at(position));
+    state = FakeModel::NextState(state, tokens[position]);
+    if (limits_.num_blocks == 0) continue;
+    const size_t block = held.blocks.at(position / config_.block_size);
+    if (cache_[block * config_.block_size + position % config_.block_size] != value) return false;
+  }
+  if (held.state_slot < 0) return limits_.num_state_slots == 0;
+  const State& kept = states_.at(held.state_slot);
+  return kept.position == held.num_computed && kept.value == state;
 }
 
 // The last of row.blocks holds what the row's own tokens would have left there.

@@ -39,6 +39,9 @@ class FakeRanks {
   // Returns the result of the oldest launched plan.
   StepResult Finish();
 
+  // Whether the blocks and the slot that somebody keeps are those of the first `held.num_computed` of `tokens`.
+  bool Keeps(const HeldSequence& held, const std::vector<int32_t>& tokens) const;
+
   int num_in_flight() const { return static_cast<int>(in_flight_.size()); }
   int blocks_held() const { return blocks_held_; }  // in tables of rows, each counted once
   // Who took what of whom over the last launch: the admitted, and the writers of the blocks and states given to them.
@@ -59,6 +62,7 @@ class FakeRanks {
     std::vector<int32_t> tokens;
     int32_t admitted_tokens = 0;
     int32_t start = 0;  // computed by others before
+    bool loads = false; // what lies before start comes from elsewhere
     int32_t num_computed = 0;
     int32_t folded = 0;            // the position that its state is folded up to
     std::vector<uint64_t> states;  // [n]: what the state held at position start + n
@@ -85,6 +89,7 @@ class FakeRanks {
   void AddBlocks(const RowBlocks& added);
   void AddBlock(Row& row, int32_t block);
   void CheckShared(Row& row, int32_t block);
+  void Load(const Row& row);
   void CheckStep(const SequenceStep& step, const Launched& launched);
   void Compute(const SequenceStep& step, Launched* launched);
   int32_t DrawAfter(Row& row, int32_t length);

@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include "absl/strings/str_cat.h"
+#include "server/grpc/handover_service.h"
 #include "server/grpc/inference_service.h"
 
 namespace braid {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxMemoryBytes = 512 << 20;  // of gRPC's own buffers
 constexpr int kKeepaliveMs = 60'000;           // a peer that is gone without a word is found by then
+constexpr int kLeastPingGapMs = 5'000;         // of a peer that looks whether we are still there
 
 std::string TargetOf(const GrpcConfig& config) {
   const bool ipv6 = config.address.find(':') != std::string::npos;
@@ -31,9 +33,12 @@ void EnablePlugins() {
 }  // namespace
 
 struct GrpcServer::Parts {
-  Parts(const GrpcConfig& config, Serving* serving) : keys(config.api_keys), service(serving, &keys, config.threads) {}
+  Parts(const GrpcConfig& config, Serving* serving) : keys(config.api_keys), service(serving, &keys, config.threads) {
+    if (config.peer_key != nullptr) handover = std::make_unique<HandoverService>(config.peer_key);
+  }
   ApiKeys keys;
   InferenceService service;
+  std::unique_ptr<HandoverService> handover;  // null: no peers
   int port = 0;
   bool down = false;
   std::unique_ptr<grpc::Server> server;
@@ -48,10 +53,12 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(GrpcConfig config,
   grpc::ServerBuilder builder;
   builder.AddListeningPort(TargetOf(config), grpc::InsecureServerCredentials(), &parts->port);
   builder.RegisterService(&parts->service);
+  if (parts->handover != nullptr) builder.RegisterService(parts->handover.get());
   builder.SetMaxReceiveMessageSize(config.max_message_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, config.max_streams);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingGapMs);
   builder.SetResourceQuota(grpc::ResourceQuota("braid").Resize(kMaxMemoryBytes));
   parts->server = builder.BuildAndStart();
   if (parts->server == nullptr || parts->port == 0) {
@@ -68,6 +75,10 @@ void GrpcServer::SetServing(bool serving) {
   grpc::HealthCheckServiceInterface* health = parts_->server->GetHealthCheckService();
   health->SetServingStatus("", serving);
   health->SetServingStatus(InferenceService::kName, serving);
+}
+
+void GrpcServer::SetExporter(Exporter* exporter) {
+  if (parts_->handover != nullptr) parts_->handover->SetExporter(exporter);
 }
 
 void GrpcServer::SetApiKeys(std::vector<KeyHash> keys) { parts_->keys.Replace(std::move(keys)); }

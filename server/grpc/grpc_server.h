@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/handover/exporter.h"
 #include "server/http/api_keys.h"
+#include "server/peer_key.h"
 #include "server/serving.h"
 
 namespace braid {
@@ -19,6 +21,7 @@ struct GrpcConfig {
   std::vector<KeyHash> api_keys;   // empty: everybody may call
   int max_message_bytes = 8 << 20; // of a request
   int max_streams = 128;           // calls at once on a connection
+  std::shared_ptr<PeerKey> peer_key;  // of hand-overs; null: none. Shared: the process has one
 };
 
 // Thread: any, one at a time.
@@ -33,6 +36,9 @@ class GrpcServer {
 
   // What grpc.health.v1 answers, for "" and for the service's name.
   void SetServing(bool serving);
+
+  // Prompts for other processes, from now on; with a peer_key. Outlives the server.
+  void SetExporter(Exporter* exporter);
 
   // Other keys from now on.
   void SetApiKeys(std::vector<KeyHash> keys);

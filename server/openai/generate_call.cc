@@ -60,6 +60,7 @@ absl::Status GenerateCall::Prepare(const Json& body) {
   RETURN_IF_ERROR(MakeTokenConstraint());
   TruncatePrompts(info.max_model_len);
   RETURN_IF_ERROR(FitContext(info.max_model_len));
+  RETURN_IF_ERROR(CheckResume());
   writer_ = MakeWriter(model);
   MakeChoices();
   return absl::OkStatus();
@@ -166,6 +167,16 @@ absl::Status GenerateCall::FitContext(int max_model_len) {
   return absl::OkStatus();
 }
 
+// A stream that goes on has one choice, and a token to come.
+absl::Status GenerateCall::CheckResume() const {
+  if (!options_.resume.has_value()) return absl::OkStatus();
+  const auto wrong = [](auto... words) { return InvalidParam("resume_token_ids", absl::StrCat("resume_token_ids: ", words...)); };
+  if (!options_.stream) return wrong("only a stream goes on");
+  if (prompts_.size() != 1 || options_.n != 1 || echo_ || drop_output_) return wrong("goes with one prompt, one choice and no echo");
+  if (options_.resume->size() < static_cast<size_t>(max_tokens_)) return absl::OkStatus();
+  return wrong(options_.resume->size(), " tokens leave nothing of max_tokens (", max_tokens_, ")");
+}
+
 std::unique_ptr<ReplyWriter> GenerateCall::MakeWriter(const std::string& model) {
   OpenAiWriter::Head head{.id = options_.request_id.empty() ? context().request_id : options_.request_id,
                           .model = model,
@@ -199,6 +210,7 @@ void GenerateCall::MakeChoices() {
     usage_.prompt_tokens += static_cast<int64_t>(prompt.ids.size());
   }
   unfinished_ = static_cast<int>(choices_.size());
+  opened_ = options_.resume.has_value();
   progress_.arrival_ns = context().arrival_ns;
   progress_.prompt_tokens = static_cast<int>(usage_.prompt_tokens);
   progress_.n = options_.n;
@@ -218,6 +230,8 @@ GenerateRequest GenerateCall::RequestFor(int prompt) {
   request.constraint = constraint_;
   request.echo_logprobs = echo_ && options_.sampling.logprobs >= 0;
   request.cache_salt = options_.cache_salt.empty() ? context().api_key_id : absl::StrCat(context().api_key_id, "/", options_.cache_salt);
+  if (options_.resume.has_value()) request.output = *options_.resume;
+  request.prefill_peer = context().prefill_peer;
   request.priority = options_.priority;
   request.arrival_ns = context().arrival_ns;
   request.deadline_ns = context().deadline_ns;
@@ -344,6 +358,7 @@ void GenerateCall::Begin(int prompt, const TokenEvent& event, Choice& choice) {
   usage_.cached_tokens += std::max(0, event.cached_tokens - state.cached_tokens);
   state.cached_tokens = std::max(state.cached_tokens, event.cached_tokens);
   progress_.cached_tokens = static_cast<int>(usage_.cached_tokens);
+  if (options_.resume.has_value()) return Replay(choice);
   if (kind_ == ApiKind::kCompletion && options_.return_token_ids) choice.part.prompt_token_ids = state.ids;
   if (!echo_) return;
   choice.part.text = state.echo;
@@ -353,6 +368,17 @@ void GenerateCall::Begin(int prompt, const TokenEvent& event, Choice& choice) {
   for (size_t i = 1; i < state.ids.size(); ++i) {
     choice.logprobs->Add(state.ids[i], i - 1 < state.logprobs.size() ? &state.logprobs[i - 1] : nullptr);
   }
+}
+
+// What was told elsewhere goes through the choice's text, so that it goes on as it would have, and is not told again.
+void GenerateCall::Replay(Choice& choice) {
+  TokenEvent told;
+  told.tokens = *options_.resume;
+  for (size_t i = 0; i < told.tokens.size(); ++i) AddToken(told, i, choice);
+  choice.part.text.clear();
+  choice.part.reasoning.clear();
+  choice.part.tool_calls.clear();
+  choice.part.token_ids.clear();
 }
 
 void GenerateCall::AddTokens(const TokenEvent& event, Choice& choice) {

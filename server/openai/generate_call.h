@@ -50,6 +50,7 @@ class GenerateCall : public PendingCall {
   absl::Status MakeTokenConstraint();
   void TruncatePrompts(int max_model_len);
   absl::Status FitContext(int max_model_len);
+  absl::Status CheckResume() const;
   void MakeChoices();
   std::unique_ptr<ReplyWriter> MakeWriter(const std::string& model);
   absl::Status Submit();
@@ -59,6 +60,7 @@ class GenerateCall : public PendingCall {
   void Drain(ReplySink& sink);
   bool Take(ReplySink& sink, int prompt, const TokenEvent& event);
   void Begin(int prompt, const TokenEvent& event, Choice& choice);
+  void Replay(Choice& choice);
   void AddTokens(const TokenEvent& event, Choice& choice);
   bool AddToken(const TokenEvent& event, size_t i, Choice& choice);
   void FinishByStopString(int prompt, int index, Choice& choice);

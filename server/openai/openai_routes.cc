@@ -74,13 +74,21 @@ ErrorWords WordsOf(ApiKind kind) {
   return ErrorBody;
 }
 
-HttpHandler CallHandler(Serving* serving, ApiKind kind) {
-  return [serving, kind](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
+using PeerOfHeader = std::function<absl::StatusOr<std::string>(std::string_view header)>;
+
+HttpHandler CallHandler(Serving* serving, ApiKind kind, const PeerOfHeader& peer_of_header) {
+  return [serving, kind, peer_of_header](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
     CallContext context;
     context.request_id = std::move(request.request_id);
     context.api_key_id = std::move(request.api_key_id);
     context.arrival_ns = serving->clock().NowNs();
     if (request.timeout_ms > 0) context.deadline_ns = context.arrival_ns + request.timeout_ms * 1'000'000;
+    const std::string* const peer = request.head.Find("x-braid-prefill");
+    if (peer != nullptr && peer_of_header) {
+      auto known = peer_of_header(*peer);
+      if (!known.ok()) return exchange->Send(ErrorResponse(known.status(), WordsOf(kind)));
+      context.prefill_peer = *std::move(known);
+    }
     context.post = [exchange](std::function<void()> task) { exchange->Post(std::move(task)); };
     auto call = serving->Start(kind, std::move(request.body), std::move(context), std::make_shared<HttpSink>(exchange, WordsOf(kind)));
     exchange->OnGone([call] { call->Cancel(); });
@@ -120,6 +128,7 @@ void AddState(RouteTable& routes, const Serving* serving, const RoutesConfig& co
   open("/load", "load", Fixed([serving] {
          return HttpResponse{.body = WriteJson(Json{{"server_load", serving->InFlight()}})};
        }));
+  if (config.worker) open("/worker", "worker", Fixed([worker = config.worker] { return HttpResponse{.body = worker()}; }));
   if (!config.metrics) return;
   open("/metrics", "metrics", Fixed([metrics = config.metrics] {
          return HttpResponse{.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics()};
@@ -152,10 +161,10 @@ RouteTable MakeRoutes(Serving* serving, RoutesConfig config) {
   RouteTable routes;
   AddState(routes, serving, config);
   const auto post = [&](const char* path, const char* name, ApiKind kind) {
-    routes.Add({.method = "POST", .path = path, .name = name, .handler = CallHandler(serving, kind)});
+    routes.Add({.method = "POST", .path = path, .name = name, .handler = CallHandler(serving, kind, config.prefill_peer)});
   };
   const auto post_messages = [&](const char* path, const char* name, ApiKind kind) {
-    routes.Add({.method = "POST", .path = path, .name = name, .handler = CallHandler(serving, kind),
+    routes.Add({.method = "POST", .path = path, .name = name, .handler = CallHandler(serving, kind, config.prefill_peer),
                 .error_body = [](int status, std::string_view message) { return MessagesErrorBody(status, message); }});
   };
   post("/v1/chat/completions", "chat_completions", ApiKind::kChat);

@@ -312,5 +312,31 @@ TEST_F(OpenAiTest, AnswersAnyBody) {
   EXPECT_EQ(StatusOf(Chat("")), 200);
 }
 
+// "caf" and the first byte of "é" were told elsewhere.
+TEST_F(OpenAiTest, AStreamGoesOnBehindTheTokensToldElsewhere) {
+  Restart({.text = "\xa9!"});
+  const std::vector<std::string> events = Events(Chat(R"(,"stream":true,"resume_token_ids":[99,97,102,195])"));
+  ASSERT_GE(events.size(), 3u);
+  const Json first = *ParseJson(events[0], {});
+  EXPECT_EQ(first["choices"][0]["delta"], Json::parse(R"({"content":"é"})"));  // no role again, no old text
+  EXPECT_EQ(events.back(), "[DONE]");
+  ASSERT_EQ(source_->requests().size(), 1u);
+  EXPECT_EQ(source_->requests()[0].output, (std::vector<int32_t>{99, 97, 102, 195}));
+  const std::vector<std::string> texts = Events(Complete(R"(,"prompt":"x","stream":true,"return_token_ids":true,"resume_token_ids":[195])"));
+  const Json text = *ParseJson(texts[0], {});
+  EXPECT_EQ(text["choices"][0]["text"], "é");
+  EXPECT_EQ(text["choices"][0]["token_ids"], Json::parse("[169]"));
+}
+
+TEST_F(OpenAiTest, OnlyAStreamOfOneChoiceGoesOn) {
+  for (const char* fields : {R"(,"resume_token_ids":[1])", R"(,"stream":true,"n":2,"resume_token_ids":[1])",
+                             R"(,"stream":true,"max_tokens":2,"resume_token_ids":[1,2])", R"(,"stream":true,"resume_token_ids":[999])",
+                             R"(,"stream":true,"resume_token_ids":"x")"}) {
+    const std::string response = Chat(fields);
+    EXPECT_EQ(StatusOf(response), 400) << fields;
+    EXPECT_EQ(Parsed(response)["error"]["param"], "resume_token_ids") << fields;
+  }
+}
+
 }  // namespace
 }  // namespace braid

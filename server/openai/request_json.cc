@@ -134,6 +134,7 @@ void ReadOptions(RequestFields& fields, const RequestRules& rules, GenerationOpt
   ReadStream(fields, options);
   options->return_token_ids = fields.Bool("return_token_ids", false);
   options->return_tokens_as_token_ids = fields.Bool("return_tokens_as_token_ids", false);
+  if (fields.Has("resume_token_ids")) options->resume = fields.TokenIds("resume_token_ids", kMaxInt, rules.vocab_size);
   options->priority = static_cast<int>(fields.Int("priority", -kMaxInt, kMaxInt).value_or(0));
   options->request_id = ReadRequestId(fields);
   const auto truncate = fields.Int("truncate_prompt_tokens", -1, kMaxInt);

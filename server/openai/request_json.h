@@ -36,6 +36,7 @@ struct GenerationOptions {
   int truncate_prompt_tokens = 0;     // keep so many of the prompt's last; -1: what the context holds; 0: keep all
   std::string cache_salt;             // empty: absent
   std::string request_id;             // empty: absent
+  std::optional<std::vector<int32_t>> resume;  // a stream that began elsewhere: its tokens so far, not told again
   OutputRules output;
 };
 

@@ -22,8 +22,8 @@ def manifests():
             yield path, document
 
 
-def deployment():
-    return next(d for _, d in manifests() if d["kind"] == "Deployment")
+def deployments():
+    return [d for _, d in manifests() if d["kind"] == "Deployment"]
 
 
 def test_manifests_name_what_is_there():
@@ -33,16 +33,28 @@ def test_manifests_name_what_is_there():
             assert (path.parent / name).exists(), f"{path}: {name}"
 
 
-def test_the_deployment_starts_what_the_daemon_accepts(smol):
-    container = deployment()["spec"]["template"]["spec"]["containers"][0]
-    flags = subprocess.run([BUILD / "braid", "serve", "--help"], capture_output=True, text=True).stdout
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda d: d["metadata"]["name"])
+def test_the_deployments_start_what_the_daemon_accepts(smol, deployment):
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    flags = subprocess.run([BUILD / "braid", container["args"][0], "--help"], capture_output=True, text=True).stdout
     given = dict(arg.split("=", 1) for arg in container["args"] if arg.startswith("--"))
     for flag in given:
         assert re.search(rf"^\s+{flag}\b", flags, re.M), flag
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert smol.get(container[probe]["httpGet"]["path"])[0] == 200
-    grace = deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert grace > float(given["--drain-delay-s"]) + float(given["--drain-timeout-s"])
+    grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert grace > float(given.get("--drain-delay-s", 0)) + float(given["--drain-timeout-s"])
+
+
+def test_the_pools_of_the_router_are_services():
+    names = {d["metadata"]["name"]: d for _, d in manifests() if d["kind"] == "Service" and d["spec"].get("clusterIP") == "None"}
+    router = next(d for d in deployments() if d["metadata"]["name"] == "braid-router")
+    given = dict(arg.split("=", 1) for arg in router["spec"]["template"]["spec"]["containers"][0]["args"] if "=" in arg)
+    labels = {d["metadata"]["name"]: d["spec"]["template"].get("metadata", {}).get("labels", {}) for d in deployments()}
+    for pool in ("prefill", "decode"):
+        service, port = given[f"--{pool}"].split(":")
+        assert int(port) in [p["port"] for p in names[service]["spec"]["ports"]]
+        assert names[service]["spec"]["selector"].items() <= labels[f"braid-{pool}"].items()
 
 
 @pytest.fixture(scope="module")
