@@ -55,7 +55,7 @@ ModelRunner::ModelRunner(const Model& model, Backend& backend, const RunnerShape
       state_(shape.cache, shape.num_state_slots),
       hidden_memory_(sizeof(float) * shape.max_tokens_per_step * model.info().hidden_size),
       logits_memory_(sizeof(float) * kLogitSlice * model.info().vocab_size) {
-  backend_.ReserveScratch(ScratchBytes(model, backend, shape));
+  CHECK(backend_.ReserveScratch(ScratchBytes(model, backend, shape)).ok());
 }
 
 void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {

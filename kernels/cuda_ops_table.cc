@@ -4,9 +4,9 @@ namespace braid::cuda {
 
 const OpTable kOps = {
     .Embedding = nullptr,
-    .RmsNorm = nullptr,
-    .LayerNorm = nullptr,
-    .GatedRmsNorm = nullptr,
+    .RmsNorm = &RmsNorm,
+    .LayerNorm = &LayerNorm,
+    .GatedRmsNorm = &GatedRmsNorm,
     .Linear = nullptr,
     .RopeKvWrite = nullptr,
     .Attention = nullptr,
@@ -16,7 +16,7 @@ const OpTable kOps = {
     .Experts = nullptr,
     .Sample = nullptr,
     .TokenLogprobs = nullptr,
-    .GatherRows = nullptr,
+    .GatherRows = &GatherRows,
     .Pack = nullptr,
 };
 
