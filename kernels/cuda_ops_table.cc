@@ -3,11 +3,11 @@
 namespace braid::cuda {
 
 const OpTable kOps = {
-    .Embedding = nullptr,
+    .Embedding = &Embedding,
     .RmsNorm = &RmsNorm,
     .LayerNorm = &LayerNorm,
     .GatedRmsNorm = &GatedRmsNorm,
-    .Linear = nullptr,
+    .Linear = &Linear,
     .RopeKvWrite = nullptr,
     .Attention = nullptr,
     .Conv1d = nullptr,
@@ -17,7 +17,7 @@ const OpTable kOps = {
     .Sample = nullptr,
     .TokenLogprobs = nullptr,
     .GatherRows = &GatherRows,
-    .Pack = nullptr,
+    .Pack = &Pack,
 };
 
 }  // namespace braid::cuda

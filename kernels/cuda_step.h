@@ -31,6 +31,10 @@ struct DeviceBatch {
   const SequenceSpan* sequences = nullptr;  // [num_sequences], their block tables on the device too
 };
 
+// How exact matrix products are. kFull: as f32, whose numbers are taken apart into three bf16 numbers; kBf16: inputs are
+// rounded to bf16, and so are weights that are finer.
+enum class Precision : uint8_t { kFull, kBf16 };
+
 // Thread: the one that runs the walk.
 class Step {
  public:
@@ -40,12 +44,14 @@ class Step {
   // Device memory for the operation; take all of it first and return when step.measuring().
   Scratch& scratch() { return *scratch_; }
   bool measuring() const { return scratch_->measuring(); }
+  Precision precision() const { return precision_; }
+  void set_precision(Precision precision) { precision_ = precision; }
 
   // The batch on the device; one copy for all operations of a walk.
   virtual const DeviceBatch& Place(const RaggedBatch& batch) = 0;
 
-  // Host values on the device, until the walk ends. Values that were placed before with the same address and length
-  // are not placed again. Not while a step is recorded, unless they are the batch's own.
+  // Host values on the device, until the walk ends. Not while a step is recorded, unless they are the batch's own, which
+  // are there already.
   template <class T>
   const T* Place(std::span<const T> values) {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -77,6 +83,7 @@ class Step {
 
   cudaStream_t stream_;
   Scratch* scratch_;
+  Precision precision_ = Precision::kFull;
 };
 
 }  // namespace braid::cuda
