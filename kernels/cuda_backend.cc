@@ -46,7 +46,6 @@ class CudaStep final : public cuda::Step {
     const cuda::Inbound::Room room = inbound_.Take(bytes.size());
     if (!bytes.empty()) std::memcpy(room.pinned, bytes.data(), bytes.size());
     stream_object_.CopyIn(room.pinned, room.device, bytes.size());
-    inbound_.Remember(bytes, room.device);
     return room.device;
   }
   const std::byte* ConstantBytes(std::span<const std::byte> bytes) override {

@@ -42,6 +42,15 @@ inline const std::vector<std::unique_ptr<Backend>>& AllCpuBackends() {
   return *backends;
 }
 
+// Those of the CPU, and CUDA where there is one.
+inline std::vector<Backend*> FastBackends() {
+  std::vector<Backend*> backends;
+  for (const auto& backend : AllCpuBackends()) backends.push_back(backend.get());
+  if (Cuda() != nullptr) backends.push_back(Cuda());
+  return backends;
+}
+inline bool IsCuda(const Backend& backend) { return backend.Name().starts_with("cuda"); }
+
 inline bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && SameBits(a.data(), b.data(), static_cast<int64_t>(a.size()));
 }
