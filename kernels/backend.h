@@ -15,6 +15,7 @@
 #include "kernels/moe/moe.h"
 #include "kernels/norm/norm.h"
 #include "kernels/packed_weight.h"
+#include "kernels/precision.h"
 #include "kernels/rope_kv_write/rope_kv_write.h"
 #include "kernels/sample/sample.h"
 #include "kernels/scratch.h"
@@ -99,7 +100,7 @@ std::unique_ptr<Backend> MakeRefBackend();
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool pin);
 
 // The first CUDA device. NotFound without one; Unimplemented in a build without CUDA.
-absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend();
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(Precision precision = Precision::kFull);
 
 // The instruction sets of this machine that we have kernels for, best last; empty on a machine without AVX2 and FMA.
 std::vector<std::string> CpuIsas();

@@ -70,8 +70,10 @@ class CudaStep final : public cuda::Step {
 class CudaOps final : public Ops {
  public:
   CudaOps(Scratch scratch, device::Stream& stream, cuda::Inbound& inbound, cuda::Outbound& outbound,
-          CudaConstants& constants)
-      : Ops(scratch), step_(stream, &scratch_, inbound, outbound, constants) {}
+          CudaConstants& constants, Precision precision)
+      : Ops(scratch), step_(stream, &scratch_, inbound, outbound, constants) {
+    step_.set_precision(precision);
+  }
 
   CudaStep& step() { return step_; }
 
@@ -113,7 +115,7 @@ CudaBackend::~CudaBackend() {
 
 std::string CudaBackend::Name() const {
   const std::string device = device::DeviceName();
-  return absl::StrCat("cuda-", device.substr(0, device.find(' ')));
+  return absl::StrCat("cuda-", device.substr(0, device.find(' ')), precision_ == Precision::kBf16 ? "-bf16" : "");
 }
 
 absl::StatusOr<std::unique_ptr<PackedWeight>> CudaBackend::Pack(const WeightSource& source) {
@@ -122,7 +124,7 @@ absl::StatusOr<std::unique_ptr<PackedWeight>> CudaBackend::Pack(const WeightSour
 
 void CudaBackend::Run(const std::function<void(Ops&)>& walk) {
   inbound_.Begin();
-  CudaOps ops(StepScratch(), stream_, inbound_, outbound_, constants_);
+  CudaOps ops(StepScratch(), stream_, inbound_, outbound_, constants_, precision_);
   walk(ops);
   inbound_.End(stream_);
   outbound_.Finish(stream_);
@@ -149,7 +151,7 @@ void CudaBackend::RunDecode(const RaggedBatch& batch, const DeviceBatch& placed,
   const auto [found, is_new] = recorded_.try_emplace(key);
   Recording& recording = found->second;
   if (recording.launches == nullptr) {
-    CudaOps ops(StepScratch(), stream_, inbound_, outbound_, constants_);
+    CudaOps ops(StepScratch(), stream_, inbound_, outbound_, constants_, precision_);
     ops.step().SetBatch(batch, placed);
     if (is_new) return walk(ops, batch);
     ops.step().set_recording(true);
@@ -170,7 +172,7 @@ void CudaBackend::ForgetRecordings() {
 }
 
 size_t CudaBackend::MeasureScratch(const std::function<void(Ops&)>& walk) {
-  CudaOps ops(Scratch(), stream_, inbound_, outbound_, constants_);
+  CudaOps ops(Scratch(), stream_, inbound_, outbound_, constants_, precision_);
   walk(ops);
   return ops.scratch().peak();
 }
@@ -193,9 +195,9 @@ void CudaBackend::Download(const void* memory, void* host, size_t bytes) {
   device::Download(memory, host, bytes);
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend() {
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(Precision precision) {
   RETURN_IF_ERROR(device::FindDevice());
-  return std::make_unique<CudaBackend>();
+  return std::make_unique<CudaBackend>(precision);
 }
 
 }  // namespace braid

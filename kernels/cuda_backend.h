@@ -25,7 +25,7 @@ class CudaConstants {
 // Thread: one caller at a time.
 class CudaBackend final : public Backend {
  public:
-  CudaBackend() = default;
+  explicit CudaBackend(Precision precision = Precision::kFull) : precision_(precision) {}
   ~CudaBackend() override;
 
   std::string Name() const override;
@@ -58,6 +58,7 @@ class CudaBackend final : public Backend {
   void RunDecode(const RaggedBatch& batch, const cuda::DeviceBatch& placed, const BatchWalk& walk);
   void ForgetRecordings();
 
+  Precision precision_;
   device::Stream stream_;
   Bytes scratch_;
   cuda::Inbound inbound_;

@@ -3,7 +3,7 @@
 
 namespace braid {
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend() {
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(Precision) {
   return absl::UnimplementedError("--device: cuda: this build has no CUDA (cmake -DBRAID_CUDA=ON); --device cpu needs none");
 }
 

@@ -10,6 +10,7 @@
 #include <span>
 #include <type_traits>
 
+#include "kernels/precision.h"
 #include "kernels/ragged_batch.h"
 #include "kernels/scratch.h"
 
@@ -30,10 +31,6 @@ struct DeviceBatch {
   const int32_t* token_sequence = nullptr;  // [num_tokens] index of the row's sequence; -1: padding
   const SequenceSpan* sequences = nullptr;  // [num_sequences], their block tables on the device too
 };
-
-// How exact matrix products are. kFull: as f32, whose numbers are taken apart into three bf16 numbers; kBf16: inputs are
-// rounded to bf16, and so are weights that are finer.
-enum class Precision : uint8_t { kFull, kBf16 };
 
 // Thread: the one that runs the walk.
 class Step {

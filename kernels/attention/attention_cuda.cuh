@@ -455,6 +455,7 @@ __global__ void __launch_bounds__(AttentionShape<kDim, kTerms, kDivide>::kThread
   }
   LoadQueries<kDim, kTerms, kDivide>(p, span, kv_head, first_row, queries);
   ZeroPadding<S>(p, S::kBuffers * p.kv_terms, tiles);
+  __syncthreads();
   const int buffer_words = p.kv_terms * S::kTermWords;
   const auto take = [&](int tile) {
     if (tile < last_tile) {

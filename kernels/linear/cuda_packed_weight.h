@@ -38,6 +38,7 @@ struct CudaBlockLayout {
   uint8_t iq4 = 0;                                      // codes index kIq4Values
   enum Factors : uint8_t { kNone, kScaleMin, kSigned16, kPacked16 } factors = kNone;
   int8_t min_sign = 0;                                  // 0: no minimum
+  bool operator==(const CudaBlockLayout&) const = default;
 };
 
 // Rows of a weight that share a format. Plain data: kernels take it by value. Offsets are in bytes from the weight's base.
@@ -60,11 +61,6 @@ struct CudaWeightSet {
   int64_t row_scales_offset = -1;  // f32 [panels * 32], multiply the products; -1: none
   bool operator==(const CudaWeightSet&) const = default;
 };
-
-inline bool operator==(const CudaBlockLayout& a, const CudaBlockLayout& b) {
-  return a.bytes == b.bytes && a.nibbles == b.nibbles && a.pairs == b.pairs && a.bits == b.bits && a.zero == b.zero &&
-         a.iq4 == b.iq4 && a.factors == b.factors && a.min_sign == b.min_sign;
-}
 
 class CudaPackedWeight final : public PackedWeight {
  public:

@@ -138,6 +138,32 @@ TEST(Linear, AgreesWithRefInEveryFormatAndShape) {
   }
 }
 
+// Inputs and weights are rounded to bf16, 2^-9 each; the minimum of a block may cancel most of its weight.
+TEST(Linear, Bf16ProductsOnCudaAreOffByTheirRounding) {
+  if (testing::Cuda(Precision::kBf16) == nullptr) GTEST_SKIP() << "no CUDA device";
+  for (DType dtype : testing::kWeightFormats) {
+    for (int64_t tokens : {1, 20, 131}) {
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", tokens));
+      const int64_t in = ColsFor(dtype, 160);
+      const Case c = MakeCase({{StoredWeight(dtype, 70, in, 1)}}, tokens, in, 70, Epilogue::kStore, false);
+      const Matrix wanted = RunLinear(*MakeRefBackend(), c), got = RunLinear(*testing::Cuda(Precision::kBf16), c);
+      const WeightPart part = c.weight.stored[0].part();
+      std::vector<float> w(in);
+      double largest_error = 0;
+      for (int64_t j = 0; j < 70; ++j) {
+        DequantizeRow(part, j, w.data());
+        for (int64_t t = 0; t < tokens; ++t) {
+          double sum = 0;
+          for (int64_t k = 0; k < in; ++k) sum += std::abs(double{c.x.at(t, k)} * w[k]);
+          ASSERT_NEAR(got.at(t, j), wanted.at(t, j), 0x1.04p-8 * sum) << "row " << t << " column " << j;
+          largest_error = std::max(largest_error, std::abs(double{got.at(t, j)} - wanted.at(t, j)) / (sum + 1e-30));
+        }
+      }
+      EXPECT_GT(largest_error, 0x1p-20) << "nothing was rounded";
+    }
+  }
+}
+
 TEST(Linear, AgreesWithRefAtInputsThatAreNoMultipleOf32) {
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3}) {
     for (int64_t in : {0, 1, 3, 33, 513, 1025}) {

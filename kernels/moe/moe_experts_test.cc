@@ -140,6 +140,7 @@ TEST(Experts, GatesAndBiasesAgreeWithRef) {
       if (testing::Cuda() == nullptr) continue;
       SCOPED_TRACE("cuda");
       ExpectNear(RunExperts(*testing::Cuda(), layer, tokens, true), wanted, 1e-4);
+      ExpectNear(RunExperts(*testing::Cuda(Precision::kBf16), layer, tokens, true), wanted, 0.05);
     }
   }
 }

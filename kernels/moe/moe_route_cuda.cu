@@ -12,8 +12,7 @@ constexpr int kThreads = 256;
 constexpr int kEdge = 32;        // tokens and experts of a tile
 constexpr int kDepth = 32;       // inputs of a stage
 constexpr int kStride = kDepth + 1;
-constexpr int kMaxExperts = 1024;
-constexpr int kPerLane = kMaxExperts / kWarp;
+constexpr int kMaxExperts = 1024;  // a lane has a bit for each of its own
 
 // ---- logits
 

@@ -39,14 +39,16 @@ inline std::unique_ptr<Backend> MakeCpu(const std::string& isa, int threads) {
 }
 
 // The CUDA device, or its emulation, for arguments in the host's memory; null, and said so, where there is none.
-inline Backend* Cuda() {
-  static Backend* const cuda = []() -> Backend* {
-    auto backend = MakeCudaBackend();
+inline Backend* Cuda(Precision precision = Precision::kFull) {
+  static const auto make = [](Precision wanted) -> Backend* {
+    auto backend = MakeCudaBackend(wanted);
     if (backend.ok()) return new DeviceArgumentBackend(*std::move(backend));
     std::printf("[  SKIPPED ] %s\n", backend.status().ToString().c_str());
     return nullptr;
-  }();
-  return cuda;
+  };
+  static Backend* const full = make(Precision::kFull);
+  static Backend* const bf16 = make(Precision::kBf16);
+  return precision == Precision::kFull ? full : bf16;
 }
 
 // Measures, reserves and runs `walk`.
