@@ -4,8 +4,10 @@ if(BRAID_CUDA)
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
   set(braid_cuda_options
+    -std=c++20
     -gencode=arch=compute_90a,code=sm_90a
     -gencode=arch=compute_100a,code=sm_100a
     -gencode=arch=compute_80,code=compute_80
-    --Werror=all-warnings -Xcudafe=--display_error_number)
+    --Werror=all-warnings -Xcudafe=--display_error_number
+    -Xcompiler=-Wall,-Wextra,-Werror,-Wno-missing-field-initializers,-ffp-contract=off)
 endif()

@@ -7,6 +7,7 @@
 namespace braid {
 namespace {
 
+constexpr std::chrono::milliseconds kFailureGrace{500};  // between the last words and the process's end
 constexpr size_t kInboxCapacity = 1 << 20;
 constexpr int kMaxChoices = 128;
 // How long the loop may sleep while sequences wait for something other than a message: their deadlines.
@@ -32,20 +33,22 @@ FinishReason FinishOf(EndReason reason) {
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
-                       std::unique_ptr<Model> model, const RunnerShape& shape, const Clock* clock)
+                       std::unique_ptr<Model> model, const RunnerShape& shape, std::unique_ptr<ModelRunner> runner,
+                       const Clock* clock)
     : config_(config),
       info_(std::move(info)),
       clock_(clock),
       backend_(std::move(backend)),
       model_(std::move(model)),
       scheduler_(config.scheduler, LimitsOf(shape, info_)),
-      runner_(*model_, *backend_, shape),
+      runner_(std::move(runner)),
       spec_of_([this](SequenceId id) -> const SamplingSpec* {
         const auto found = sequences_.find(id);
         return found == sequences_.end() ? nullptr : &found->second.spec;
       }),
       inbox_(kInboxCapacity) {
   ShowStats(false);
+  backend_->OnFailure([this](const absl::Status& why) { TellFailure(why); });
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -115,9 +118,9 @@ void EngineLoop::Step() {
   }
   ShowStats(true);
   const int64_t start_ns = clock_->NowNs();
-  runner_.Forward(plan, spec_of_);
+  runner_->Forward(plan, spec_of_);
   MaskSamples(plan);
-  std::vector<RowOutput> outputs = runner_.Sample(spec_of_);
+  std::vector<RowOutput> outputs = runner_->Sample(spec_of_);
   CountStep(plan);
   CountDrafts(plan, outputs);
   step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(clock_->NowNs() - start_ns));
@@ -308,6 +311,15 @@ void EngineLoop::End(SequenceId id) {
   if (--request->second.unfinished > 0) return;
   requests_.erase(request);
   --in_flight_;
+}
+
+// The process is about to end: every answer under way ends first, with time for it to be sent.
+void EngineLoop::TellFailure(const absl::Status& why) {
+  for (const auto& [id, sequence] : sequences_) {
+    requests_.at(sequence.request)
+        .request.on_event({.index = sequence.index, .finish = FinishReason::kError, .error = why});
+  }
+  if (!sequences_.empty()) std::this_thread::sleep_for(kFailureGrace);
 }
 
 void EngineLoop::CountStep(const StepPlan& plan) {

@@ -21,7 +21,8 @@ namespace braid {
 class EngineLoop {
  public:
   EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
-             std::unique_ptr<Model> model, const RunnerShape& shape, const Clock* clock);
+             std::unique_ptr<Model> model, const RunnerShape& shape, std::unique_ptr<ModelRunner> runner,
+             const Clock* clock);
   ~EngineLoop();
 
   // Thread: any.
@@ -84,6 +85,7 @@ class EngineLoop {
   void Draft(SequenceId id, LiveSequence& sequence);
   void CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs);
   void End(SequenceId id);
+  void TellFailure(const absl::Status& why);
   absl::Status CheckRequest(const GenerateRequest& request) const;
   void CountStep(const StepPlan& plan);
   void ShowStats(bool busy);
@@ -94,7 +96,7 @@ class EngineLoop {
   const std::unique_ptr<Backend> backend_;
   const std::unique_ptr<Model> model_;
   Scheduler scheduler_;
-  ModelRunner runner_;
+  const std::unique_ptr<ModelRunner> runner_;
   const SpecOf spec_of_;
 
   BoundedQueue<Message> inbox_;

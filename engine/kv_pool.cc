@@ -15,15 +15,19 @@ int64_t KvPool::BlockBytes(const CacheLayout& layout, DType dtype, int block_siz
   return bytes;
 }
 
-KvPool::KvPool(const CacheLayout& layout, DType dtype, int block_size, int num_blocks)
-    : memory_(static_cast<size_t>(BlockBytes(layout, dtype, block_size) * num_blocks)) {
-  std::byte* next = memory_.data();
+absl::StatusOr<KvPool> KvPool::Make(Backend& backend, const CacheLayout& layout, DType dtype, int block_size,
+                                    int num_blocks) {
+  KvPool pool;
+  ASSIGN_OR_RETURN(pool.memory_,
+                   backend.Allocate(static_cast<size_t>(BlockBytes(layout, dtype, block_size) * num_blocks)));
+  std::byte* next = pool.memory_.data();
   for (const AttentionCacheShape& shape : layout.attention) {
     KvLayer layer = LayerOf(shape, dtype, block_size);
     layer.data = next;
     next += layer.block_bytes() * num_blocks;
-    layers_.push_back(layer);
+    pool.layers_.push_back(layer);
   }
+  return pool;
 }
 
 }  // namespace braid

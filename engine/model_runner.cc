@@ -17,6 +17,7 @@ struct FakeBatch {
       const int first = tokens * s / sequences, end = tokens * (s + 1) / sequences;
       spans.push_back({.first_row = first, .num_tokens = end - first, .num_committed = end - first, .state_slot = 0});
       spans.back().blocks = blocks.data();
+      spans.back().num_blocks = 1;
       logit_rows.push_back(end - 1);
     }
   }
@@ -27,11 +28,30 @@ CacheView ViewOf(const KvPool& kv, const StatePool& state, const RunnerShape& sh
   return {kv.layers(), state.layers(), shape.cache.mamba};
 }
 
+// A cache's shape without memory behind it.
+struct FakeCache {
+  std::vector<KvLayer> kv;
+  std::vector<StateLayer> state;
+
+  explicit FakeCache(const RunnerShape& shape) : state(shape.cache.mamba.size()) {
+    for (const AttentionCacheShape& layer : shape.cache.attention) {
+      kv.push_back({.dtype = shape.kv_dtype, .block_size = shape.block_size, .kv_heads = layer.kv_heads, .head_dim = layer.head_dim});
+    }
+  }
+};
+
+size_t HiddenBytes(const Model& model, const RunnerShape& shape) {
+  return sizeof(float) * static_cast<size_t>(shape.max_tokens_per_step) * static_cast<size_t>(model.info().hidden_size);
+}
+
+size_t LogitBytes(const Model& model) { return sizeof(float) * kLogitSlice * static_cast<size_t>(model.info().vocab_size); }
+
 }  // namespace
 
 size_t ModelRunner::ScratchBytes(const Model& model, Backend& backend, const RunnerShape& shape) {
-  const KvPool kv(shape.cache, shape.kv_dtype, shape.block_size, 1);
-  const StatePool state(shape.cache, 1);
+  const FakeCache cache(shape);
+  const std::vector<SampleRow> sample_rows(kLogitSlice);
+  std::vector<SampledRow> sampled(kLogitSlice);
   size_t bytes = 0;
   // Both extremes together bound every mixture; the range is reserved, pages come when touched.
   for (int sequences : {1, std::min(shape.max_sequences, shape.max_tokens_per_step)}) {
@@ -39,23 +59,28 @@ size_t ModelRunner::ScratchBytes(const Model& model, Backend& backend, const Run
     bytes += backend.MeasureScratch([&](Ops& op) {
       Scratch::Scope scope(op.scratch());
       const TensorView hidden = op.scratch().Matrix(sequences, model.info().hidden_size);
-      model.Forward(op, fake.batch(), ViewOf(kv, state, shape), hidden);
-      model.Logits(op, op.scratch().Matrix(kLogitSlice, model.info().hidden_size),
-                   op.scratch().Matrix(kLogitSlice, model.info().vocab_size));
+      model.Forward(op, fake.batch(), {cache.kv, cache.state, shape.cache.mamba}, hidden);
+      const TensorView logits = op.scratch().Matrix(kLogitSlice, model.info().vocab_size);
+      model.Logits(op, op.scratch().Matrix(kLogitSlice, model.info().hidden_size), logits);
+      op.Sample({logits, sample_rows, sampled});
     });
   }
   return bytes;
 }
 
-ModelRunner::ModelRunner(const Model& model, Backend& backend, const RunnerShape& shape)
-    : model_(model),
-      backend_(backend),
-      shape_(shape),
-      kv_(shape.cache, shape.kv_dtype, shape.block_size, shape.num_blocks),
-      state_(shape.cache, shape.num_state_slots),
-      hidden_memory_(sizeof(float) * shape.max_tokens_per_step * model.info().hidden_size),
-      logits_memory_(sizeof(float) * kLogitSlice * model.info().vocab_size) {
-  CHECK(backend_.ReserveScratch(ScratchBytes(model, backend, shape)).ok());
+int64_t ModelRunner::FixedBytes(const Model& model, Backend& backend, const RunnerShape& shape) {
+  return static_cast<int64_t>(ScratchBytes(model, backend, shape) + HiddenBytes(model, shape) + LogitBytes(model));
+}
+
+absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Make(const Model& model, Backend& backend,
+                                                               const RunnerShape& shape) {
+  RETURN_IF_ERROR(backend.ReserveScratch(ScratchBytes(model, backend, shape)));
+  ASSIGN_OR_RETURN(KvPool kv, KvPool::Make(backend, shape.cache, shape.kv_dtype, shape.block_size, shape.num_blocks));
+  ASSIGN_OR_RETURN(StatePool state, StatePool::Make(backend, shape.cache, shape.num_state_slots));
+  ASSIGN_OR_RETURN(Bytes hidden, backend.Allocate(HiddenBytes(model, shape)));
+  ASSIGN_OR_RETURN(Bytes logits, backend.Allocate(LogitBytes(model)));
+  return std::unique_ptr<ModelRunner>(new ModelRunner(
+      model, backend, shape, {std::move(kv), std::move(state), std::move(hidden), std::move(logits)}));
 }
 
 void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
@@ -67,9 +92,14 @@ void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
   };
   builder_.Build(plan, shape_.state_grid, wants_prompt_logits, &table_);
   const RaggedBatch batch = builder_.batch();
-  hidden_ = TensorView::Of(hidden_memory_.as<float>(), static_cast<int64_t>(batch.logit_rows.size()),
-                           model_.info().hidden_size);
-  backend_.Run([&](Ops& op) { model_.Forward(op, batch, ViewOf(kv_, state_, shape_), hidden_); });
+  const auto hidden_of = [&](const RaggedBatch& rows) {
+    return TensorView::Of(memory_.hidden.as<float>(), static_cast<int64_t>(rows.logit_rows.size()),
+                          model_.info().hidden_size);
+  };
+  hidden_ = hidden_of(batch);
+  backend_.RunBatch(batch, shape_.max_tokens_per_step, [&](Ops& op, const RaggedBatch& rows) {
+    model_.Forward(op, rows, ViewOf(memory_.kv, memory_.state, shape_), hidden_of(rows));
+  });
   SnapshotStates(plan);
 }
 
@@ -77,7 +107,7 @@ void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
 void ModelRunner::RestoreStates(const StepPlan& plan) {
   for (const RowAdmission& admission : plan.admitted) {
     const int32_t from = admission.restored_slot;
-    if (from >= 0 && from != admission.state_slot) state_.Copy(from, admission.state_slot);
+    if (from >= 0 && from != admission.state_slot) memory_.state.Copy(from, admission.state_slot);
   }
 }
 
@@ -85,7 +115,7 @@ void ModelRunner::SnapshotStates(const StepPlan& plan) {
   for (const StateSnapshot& snapshot : plan.snapshots) {
     const SequenceRow& row = table_.row(snapshot.row);
     CHECK_EQ(row.state_position % shape_.block_size, 0) << "sequence " << row.id;
-    state_.Copy(row.state_slot, snapshot.slot);
+    memory_.state.Copy(row.state_slot, snapshot.slot);
   }
 }
 
@@ -147,7 +177,7 @@ void ModelRunner::SampleSlice(Ops& op, int64_t begin, int64_t end) {
   const std::vector<LogitRow>& rows = builder_.logit_rows();
   const auto logits_of = [&](int64_t first, int64_t count) {
     const int64_t vocab = model_.info().vocab_size;
-    return TensorView::Of(logits_memory_.as<float>() + (first - begin) * vocab, count, vocab);
+    return TensorView::Of(memory_.logits.as<float>() + (first - begin) * vocab, count, vocab);
   };
   model_.Logits(op, TensorView::Of(hidden_.row(begin), end - begin, hidden_.cols), logits_of(begin, end - begin));
   for (int64_t first = begin, next; first < end; first = next) {

@@ -33,7 +33,9 @@ struct RunnerShape {
 // Thread: the engine's; the backend's team walks with it.
 class ModelRunner {
  public:
-  ModelRunner(const Model& model, Backend& backend, const RunnerShape& shape);
+  // ResourceExhausted when the backend has not the memory for `shape`.
+  static absl::StatusOr<std::unique_ptr<ModelRunner>> Make(const Model& model, Backend& backend,
+                                                           const RunnerShape& shape);
 
   // Applies the plan to the mirrored table, runs its tokens through the layers and takes its snapshots.
   void Forward(const StepPlan& plan, const SpecOf& spec_of);
@@ -44,8 +46,17 @@ class ModelRunner {
 
   // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
   static size_t ScratchBytes(const Model& model, Backend& backend, const RunnerShape& shape);
+  // Memory that a runner takes beside its pools.
+  static int64_t FixedBytes(const Model& model, Backend& backend, const RunnerShape& shape);
 
  private:
+  struct Memory {
+    KvPool kv;
+    StatePool state;
+    Bytes hidden, logits;
+  };
+  ModelRunner(const Model& model, Backend& backend, const RunnerShape& shape, Memory memory)
+      : model_(model), backend_(backend), shape_(shape), memory_(std::move(memory)) {}
   void RestoreStates(const StepPlan& plan);
   void SnapshotStates(const StepPlan& plan);
   size_t Accept(size_t i, std::vector<RowOutput>* outputs);
@@ -54,11 +65,9 @@ class ModelRunner {
   const Model& model_;
   Backend& backend_;
   const RunnerShape shape_;
-  KvPool kv_;
-  StatePool state_;
+  Memory memory_;
   SequenceTable table_;
   BatchBuilder builder_;
-  Bytes hidden_memory_, logits_memory_;
   TensorView hidden_;                     // [logit rows at most, hidden]
   // Of the step under way, one a logit row.
   std::vector<SampleRow> sample_rows_;

@@ -1,16 +1,16 @@
 #include "engine/state_pool.h"
 
-#include <algorithm>
-
 namespace braid {
 
-StatePool::StatePool(const CacheLayout& layout, int num_slots)
-    : layouts_(layout.mamba), memory_(static_cast<size_t>(layout.StateBytesPerSequence() * num_slots)) {
-  float* next = memory_.as<float>();
+absl::StatusOr<StatePool> StatePool::Make(Backend& backend, const CacheLayout& layout, int num_slots) {
+  StatePool pool(backend, layout.mamba);
+  ASSIGN_OR_RETURN(pool.memory_, backend.Allocate(static_cast<size_t>(layout.StateBytesPerSequence() * num_slots)));
+  float* next = pool.memory_.as<float>();
   for (const MambaStateLayout& shape : layout.mamba) {
-    layers_.push_back({.data = next, .slot_stride = layout.StateBytesPerSequence() / 4});
+    pool.layers_.push_back({.data = next, .slot_stride = layout.StateBytesPerSequence() / 4});
     next += shape.words();
   }
+  return pool;
 }
 
 void StatePool::Copy(int32_t from, int32_t to) const {
@@ -18,9 +18,11 @@ void StatePool::Copy(int32_t from, int32_t to) const {
     const MambaStateLayout& layout = layouts_[i];
     const float* const source = layers_[i].slot(from);
     float* const target = layers_[i].slot(to);
-    std::copy_n(source + layout.state_offset(), layout.state_words(), target + layout.state_offset());
-    const int64_t conv_words = layout.conv_rows() * layout.conv_row_words();
-    std::copy_n(source + layout.conv_offset(), conv_words, target + layout.conv_offset());
+    const auto copy = [&](int64_t offset, int64_t words) {
+      backend_->Copy(source + offset, target + offset, sizeof(float) * static_cast<size_t>(words));
+    };
+    copy(layout.state_offset(), layout.state_words());
+    copy(layout.conv_offset(), layout.conv_rows() * layout.conv_row_words());
   }
 }
 

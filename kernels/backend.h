@@ -88,6 +88,8 @@ class Backend {
   virtual void Download(const void* memory, void* host, size_t bytes) { std::memcpy(host, memory, bytes); }
   // Copies within the backend's memory, in order with what runs.
   virtual void Copy(const void* from, void* to, size_t bytes) { std::memcpy(to, from, bytes); }
+  // What hears, on the thread that met it, that the device failed for good; when it returns the process ends.
+  virtual void OnFailure([[maybe_unused]] std::function<void(const absl::Status&)> hear) {}
   // Bytes that could be allocated now; nothing when they are the host's.
   virtual std::optional<int64_t> FreeBytes() const { return std::nullopt; }
 };

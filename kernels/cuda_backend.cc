@@ -109,6 +109,7 @@ const std::byte* CudaConstants::Find(std::span<const std::byte> bytes, bool reco
 }
 
 CudaBackend::~CudaBackend() {
+  device::OnFailure(nullptr);
   stream_.Wait();
   ForgetRecordings();
 }

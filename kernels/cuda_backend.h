@@ -38,6 +38,7 @@ class CudaBackend final : public Backend {
   void Upload(const void* host, void* memory, size_t bytes) override;
   void Download(const void* memory, void* host, size_t bytes) override;
   void Copy(const void* from, void* to, size_t bytes) override { stream_.CopyWithin(from, to, bytes); }
+  void OnFailure(std::function<void(const absl::Status&)> hear) override { device::OnFailure(std::move(hear)); }
   std::optional<int64_t> FreeBytes() const override { return device::Memory().free_bytes; }
 
   // How many shapes of steps were recorded, and how many runs repeated one.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/base/log.h"
 
@@ -34,6 +35,13 @@ Staging& TheStaging() {
   return staging;
 }
 
+using Hear = std::function<void(const absl::Status&)>;
+// Thread: the one that runs the device.
+Hear& TheHearer() {
+  static auto* const hearer = new Hear;
+  return *hearer;
+}
+
 void FreeDeviceBytes(std::byte* data, size_t) { Require(cudaFree(data), "cudaFree"); }
 void FreePinnedBytes(std::byte* data, size_t) { Require(cudaFreeHost(data), "cudaFreeHost"); }
 
@@ -47,10 +55,16 @@ int Attribute(cudaDeviceAttr attribute) {
 
 void Require(int error, const char* what) {
   if (error == cudaSuccess) return;
-  Log(LogLevel::kError, "the CUDA device failed",
-      {{"call", what}, {"error", cudaGetErrorString(static_cast<cudaError_t>(error))}});
+  const char* const words = cudaGetErrorString(static_cast<cudaError_t>(error));
+  Log(LogLevel::kError, "the CUDA device failed", {{"call", what}, {"error", words}});
+  // What hears may meet the error again.
+  if (const Hear hear = std::exchange(TheHearer(), nullptr)) {
+    hear(absl::InternalError(absl::StrCat("the CUDA device failed: ", words)));
+  }
   _exit(kDeviceErrorExit);
 }
+
+void OnFailure(std::function<void(const absl::Status&)> hear) { TheHearer() = std::move(hear); }
 
 absl::Status FindDevice() {
   int count = 0;

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,8 @@ inline constexpr int kDeviceErrorExit = 71;
 
 // Ends the process unless `error` (a cudaError_t) is cudaSuccess.
 void Require(int error, const char* what);
+// What hears of the error before that, on the thread that met it; null: nobody.
+void OnFailure(std::function<void(const absl::Status&)> hear);
 
 // NotFound that says why when no device can be used.
 absl::Status FindDevice();

@@ -9,7 +9,7 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
   Scratch::Scope scope(op.scratch());
   const TensorView projected = op.scratch().Matrix(h.rows, shape.qkv_size());
   const TensorView attended = op.scratch().Matrix(h.rows, shape.q_size());
-  op.Linear({.x = h, .weight = qkv.get(), .bias = DataOrNull(qkv_bias), .y = projected});
+  op.Linear({.x = h, .weight = qkv.get(), .bias = qkv_bias.data(), .y = projected});
   const TensorView q = projected.Columns(0, shape.q_size());
   const TensorView k = projected.Columns(shape.q_size(), shape.kv_size());
   if (!q_norm.empty()) {
@@ -19,7 +19,7 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
   op.RopeKvWrite({.q = q,
                   .k = k,
                   .v = projected.Columns(shape.q_size() + shape.kv_size(), shape.kv_size()),
-                  .inverse_frequencies = rotary.inverse_frequencies,
+                  .inverse_frequencies = rotary.inverse_frequencies.span(),
                   .adjacent_pairs = rotary.adjacent_pairs,
                   .scale = rotary.scale,
                   .batch = &batch,
@@ -28,14 +28,14 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
                 .heads = shape.heads,
                 .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
                 .window = window,
-                .slopes = DataOrNull(slopes),
-                .sinks = DataOrNull(sinks),
+                .slopes = slopes.data(),
+                .sinks = sinks.data(),
                 .batch = &batch,
                 .cache = cache,
                 .out = attended});
   op.Linear({.x = attended,
              .weight = output.get(),
-             .bias = DataOrNull(output_bias),
+             .bias = output_bias.data(),
              .epilogue = Epilogue::kAdd,
              .y = x});
 }
@@ -50,8 +50,8 @@ AttentionBlock BindAttention(const WeightLoader& w, const AttentionShape& shape,
   AttentionBlock attention{.shape = shape,
                            .qkv = w.Stack(rows_of(".weight"), shape.hidden),
                            .output = w.Matrix(absl::StrCat(names.output, ".weight"), shape.hidden, shape.q_size())};
-  if (biases.qkv) attention.qkv_bias = w.FloatStack(rows_of(".bias"));
-  if (biases.output) attention.output_bias = w.Floats(absl::StrCat(names.output, ".bias"), {shape.hidden});
+  if (biases.qkv) attention.qkv_bias = w.Keep(w.FloatStack(rows_of(".bias")));
+  if (biases.output) attention.output_bias = w.KeepFloats(absl::StrCat(names.output, ".bias"), {shape.hidden});
   return attention;
 }
 

@@ -40,7 +40,7 @@ ModelInfo InfoOf(const NemotronHConfig& c) {
 }
 
 Norm BindNorm(const WeightLoader& w, const char* name, const NemotronHConfig& c) {
-  return {.weight = w.Floats(name, {c.hidden_size}), .bias = {}, .eps = c.norm_eps};
+  return {.weight = w.KeepFloats(name, {c.hidden_size}), .bias = {}, .eps = c.norm_eps};
 }
 
 // No positional encoding: an empty Rotary.

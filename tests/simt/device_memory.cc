@@ -182,6 +182,24 @@ void FreeDevice(void* data) {
   memory.device.erase(found);
 }
 
+void ZeroDevice(void* data, size_t bytes) {
+  const DeviceAccess access;
+  Memory& memory = TheMemory();
+  const std::lock_guard lock(memory.mutex);
+  const auto* const found = FindAt(memory.device, static_cast<std::byte*>(data));
+  if (found->first == data && found->second.bytes == bytes && bytes > kPoisonedBytes) {
+    // Its first page holds canaries ahead of the data; the rest is given back and reads as zero.
+    auto* const begin = static_cast<std::byte*>(data);
+    auto* const page = found->second.mapped + 2 * kPage;
+    std::memset(begin, 0, static_cast<size_t>(page - begin));
+    const size_t rest = static_cast<size_t>(begin + bytes - page), whole = rest / kPage * kPage;
+    madvise(page, whole, MADV_DONTNEED);
+    std::memset(page + whole, 0, rest - whole);
+  } else {
+    std::memset(data, 0, bytes);
+  }
+}
+
 void* AllocatePinned(size_t bytes) {
   Memory& memory = TheMemory();
   const std::lock_guard lock(memory.mutex);

@@ -18,6 +18,8 @@ class DeviceAccess {
 void* AllocateDevice(size_t bytes);
 // Ends the process when bytes beside the allocation were written.
 void FreeDevice(void* data);
+// Zeroes; a whole large allocation without touching its pages.
+void ZeroDevice(void* data, size_t bytes);
 void* AllocatePinned(size_t bytes);
 void FreePinned(void* data);
 

@@ -44,8 +44,8 @@ Line& TheLine() {
 cudaError_t WorkUntil(int64_t ticket) {
   Line& line = TheLine();
   const std::lock_guard lock(line.mutex);
-  ++line.counters.waits;
   if (line.done >= ticket) return line.sticky;
+  ++line.counters.waits;
   const DeviceAccess access;
   while (line.done < ticket && line.sticky == cudaSuccess) {
     const Work work = std::move(line.waiting.front());
@@ -171,8 +171,12 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemset(void* data, int value, size_t bytes) {
   if (const cudaError_t error = WorkAll(); error != cudaSuccess || bytes == 0) return error;
   if (!IsDevice(data, bytes)) Fail("%zu bytes at %p are set and are no device memory", bytes, data);
-  const DeviceAccess access;
-  std::memset(data, value, bytes);
+  if (value == 0) {
+    ZeroDevice(data, bytes);
+  } else {
+    const DeviceAccess access;
+    std::memset(data, value, bytes);
+  }
   return Sticky();
 }
 cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream) {
