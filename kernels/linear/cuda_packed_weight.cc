@@ -111,13 +111,12 @@ bool CanInterleave(const WeightSource& source) {
 
 // ---- where things lie
 
-// The order of a byte's or nibble's code within its word, by e or q.
+// The order of a byte's or nibble's code within its word, by q or e.
 constexpr int kByteOf[4] = {0, 2, 1, 3};
 constexpr int kNibbleOf[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 
-// The element e of a lane, and the lane, that have input k of a chunk for a row of a panel.
-int ElementOf(int k) { return 4 * (k / 16) + k % 2 + 2 * (k / 8 % 2); }
-int LaneOf(int row, int k) { return row % 8 * 4 + k % 8 / 2; }
+// The input, within its chunk, of element e of a lane whose lane % 4 is c.
+constexpr int InputOf(int c, int e) { return 16 * (e / 4) + 2 * c + e % 2 + 8 * (e / 2 % 2); }
 // [r][j] of a row of a panel.
 int Slot(int row) { return row % 8 * kTiles + row / 8; }
 
@@ -125,42 +124,74 @@ int Slot(int row) { return row % 8 * kTiles + row / 8; }
 struct Place {
   int64_t panel;
   int row;
+  int tile() const { return row / 8; }
+  int first_lane() const { return row % 8 * 4; }  // of four
 };
 Place PlaceOf(const CudaWeightSet& set, int part, int64_t row) {
   if (!set.pair) return {row / 32, static_cast<int>(row % 32)};
   return {row / 16, static_cast<int>(row % 16 + 16 * part)};
 }
 
-// ---- codes
+// ---- codes of one row's 32 inputs into a chunk
 
-void PutByte(uint8_t code, int lane, int j, int e, uint8_t* chunk) {
-  const int word = 2 * j + e / 4;
-  chunk[word / 4 * 512 + lane * 16 + word % 4 * 4 + kByteOf[e % 4]] = code;
-}
-void PutNibble(uint8_t code, int lane, int j, int e, uint8_t* chunk) {
-  chunk[lane * 16 + j * 4 + kNibbleOf[e] / 2] |= static_cast<uint8_t>((code & 15) << kNibbleOf[e] % 2 * 4);
-}
-
-// Puts the codes of 32 inputs of one row into a chunk of planes.
-void PutBlockCodes(const CudaBlockLayout& layout, const uint8_t* codes, int row, uint8_t* chunk) {
-  const int j = row / 8;
-  for (int k = 0; k < kCudaChunk; ++k) {
-    const int lane = LaneOf(row, k), e = ElementOf(k), bit = 8 * j + e;
-    uint8_t* plane = chunk;
-    int code = codes[k];
-    if (layout.bytes) PutByte(codes[k], lane, j, e, plane);
-    if (layout.nibbles) {
-      PutNibble(codes[k], lane, j, e, plane);
-      plane += 512;
-      code >>= 4;
+template <class T>
+void PutPlain(const T* from, Place place, uint8_t* chunk) {
+  const int loads = sizeof(T) == 4 ? 2 : 1;  // of 16 bytes for a tile
+  uint8_t* const tile = chunk + place.tile() * loads * 512 + place.first_lane() * 16;
+  for (int c = 0; c < 4; ++c) {
+    for (int e = 0; e < 8; e += 2) {
+      const int at = sizeof(T) == 4 ? e / 4 * 512 + e % 4 * 4 : e * 2;
+      std::memcpy(tile + c * 16 + at, from + InputOf(c, e), 2 * sizeof(T));
     }
-    if (layout.pairs) {
-      plane[lane * 8 + bit / 4] |= static_cast<uint8_t>((code & 3) << bit % 4 * 2);
-      plane += 256;
-      code >>= 2;
-    }
-    if (layout.bits) plane[lane * 4 + bit / 8] |= static_cast<uint8_t>((code & 1) << bit % 8);
   }
+}
+
+void PutBytes(const uint8_t* codes, Place place, uint8_t* chunk) {
+  const int word = 2 * place.tile();
+  uint8_t* const tile = chunk + word / 4 * 512 + place.first_lane() * 16 + word % 4 * 4;
+  for (int c = 0; c < 4; ++c) {
+    for (int e = 0; e < 8; ++e) tile[c * 16 + e / 4 * 4 + kByteOf[e % 4]] = codes[InputOf(c, e)];
+  }
+}
+
+void PutNibbles(const uint8_t* codes, Place place, uint8_t* chunk) {
+  for (int c = 0; c < 4; ++c) {
+    uint32_t word = 0;
+    for (int e = 0; e < 8; ++e) word |= uint32_t{codes[InputOf(c, e)] & 15u} << 4 * kNibbleOf[e];
+    std::memcpy(chunk + (place.first_lane() + c) * 16 + place.tile() * 4, &word, 4);
+  }
+}
+
+// Two bits of each code from `shift` on, and one.
+void PutPairs(const uint8_t* codes, int shift, Place place, uint8_t* plane) {
+  for (int c = 0; c < 4; ++c) {
+    uint32_t pairs = 0;
+    for (int e = 0; e < 8; ++e) pairs |= (uint32_t{codes[InputOf(c, e)]} >> shift & 3u) << 2 * e;
+    std::memcpy(plane + (place.first_lane() + c) * 8 + place.tile() * 2, &pairs, 2);
+  }
+}
+void PutBits(const uint8_t* codes, int shift, Place place, uint8_t* plane) {
+  for (int c = 0; c < 4; ++c) {
+    uint32_t bits = 0;
+    for (int e = 0; e < 8; ++e) bits |= (uint32_t{codes[InputOf(c, e)]} >> shift & 1u) << e;
+    plane[(place.first_lane() + c) * 4 + place.tile()] = static_cast<uint8_t>(bits);
+  }
+}
+
+void PutBlockCodes(const CudaBlockLayout& layout, const uint8_t* codes, Place place, uint8_t* chunk) {
+  if (layout.bytes) return PutBytes(codes, place, chunk);
+  int shift = 0;
+  if (layout.nibbles) {
+    PutNibbles(codes, place, chunk);
+    chunk += 512;
+    shift += 4;
+  }
+  if (layout.pairs) {
+    PutPairs(codes, shift, place, chunk);
+    chunk += 256;
+    shift += 2;
+  }
+  if (layout.bits) PutBits(codes, shift, place, chunk);
 }
 
 void PutBlockFactors(const CudaWeightSet& set, const UnpackedBlock& block, int index, int row, uint8_t* factors) {
@@ -195,24 +226,26 @@ struct RowSink {
   }
 };
 
-template <class T>
-void FillPlain(const WeightPart& part, int64_t row, const RowSink& sink) {
-  const std::byte* const from = part.bytes.data() + row * part.cols * static_cast<int64_t>(sizeof(T));
-  const int j = sink.place.row / 8;
-  for (int64_t k = 0; k < part.cols; ++k) {
-    const int in = static_cast<int>(k % kCudaChunk), lane = LaneOf(sink.place.row, in), e = ElementOf(in);
-    const int load = sizeof(T) == 4 ? 2 * j + e / 4 : j, at = sizeof(T) == 4 ? e % 4 : e;
-    std::memcpy(sink.chunk(k / kCudaChunk) + load * 512 + lane * 16 + at * static_cast<int>(sizeof(T)),
-                from + k * static_cast<int64_t>(sizeof(T)), sizeof(T));
+// Calls put(32 elements, chunk) along a row of `cols` elements at `from`; zeros behind the last.
+template <class T, class Put>
+void ForChunks(const std::byte* from, int64_t cols, const Put& put) {
+  for (int64_t k = 0; k < cols; k += kCudaChunk) {
+    T elements[kCudaChunk] = {};
+    const int64_t count = std::min<int64_t>(kCudaChunk, cols - k);
+    std::memcpy(elements, from + k * static_cast<int64_t>(sizeof(T)), sizeof(T) * static_cast<size_t>(count));
+    put(elements, k / kCudaChunk);
   }
 }
 
+template <class T>
+void FillPlain(const WeightPart& part, int64_t row, const RowSink& sink) {
+  ForChunks<T>(part.bytes.data() + row * part.cols * static_cast<int64_t>(sizeof(T)), part.cols,
+               [&](const T* elements, int64_t chunk) { PutPlain(elements, sink.place, sink.chunk(chunk)); });
+}
+
 void FillFp8(const WeightPart& part, int64_t row, const RowSink& sink) {
-  for (int64_t k = 0; k < part.cols; ++k) {
-    const int in = static_cast<int>(k % kCudaChunk);
-    PutByte(static_cast<uint8_t>(part.bytes[row * part.cols + k]), LaneOf(sink.place.row, in), sink.place.row / 8,
-            ElementOf(in), sink.chunk(k / kCudaChunk));
-  }
+  ForChunks<uint8_t>(part.bytes.data() + row * part.cols, part.cols,
+                     [&](const uint8_t* codes, int64_t chunk) { PutBytes(codes, sink.place, sink.chunk(chunk)); });
   for (int32_t i = 0; i < sink.set.num_heads; ++i) {
     const float scale = Fp8Scale(part, row, int64_t{i} * part.scales.block_cols);
     std::memcpy(sink.head(i) + 4 * Slot(sink.place.row), &scale, 4);
@@ -224,9 +257,7 @@ void FillFp4(const WeightPart& part, int64_t row, const RowSink& sink) {
   for (int64_t b = 0; b < sink.set.chunks; ++b) {
     uint8_t codes[32];
     TakeFp4Codes(part, row, b, codes);
-    for (int k = 0; k < 32; ++k) {
-      PutNibble(codes[k], LaneOf(sink.place.row, k), sink.place.row / 8, ElementOf(k), sink.chunk(b));
-    }
+    PutNibbles(codes, sink.place, sink.chunk(b));
     if (sink.set.mxfp4) {
       sink.factors(b)[slot] = Fp4Scale(part, row, b);
     } else {
@@ -236,9 +267,7 @@ void FillFp4(const WeightPart& part, int64_t row, const RowSink& sink) {
 }
 
 void FillMxfp4Block(const UnpackedBlock& block, int64_t chunk, const RowSink& sink) {
-  for (int k = 0; k < 32; ++k) {
-    PutNibble(block.codes[k], LaneOf(sink.place.row, k), sink.place.row / 8, ElementOf(k), sink.chunk(chunk));
-  }
+  PutNibbles(block.codes, sink.place, sink.chunk(chunk));
   sink.factors(chunk)[Slot(sink.place.row)] = static_cast<uint8_t>(block.scale);
 }
 
@@ -261,7 +290,7 @@ void FillBlocks(const WeightPart& part, int64_t row, const RowSink& sink) {
     }
     PutBlockHead(sink.set, block, sink.place.row, sink.head(b));
     for (int i = 0; i < chunks; ++i) {
-      PutBlockCodes(sink.set.blocks, block.codes + i * kCudaChunk, sink.place.row, sink.chunk(b * chunks + i));
+      PutBlockCodes(sink.set.blocks, block.codes + i * kCudaChunk, sink.place, sink.chunk(b * chunks + i));
       PutBlockFactors(sink.set, block, i, sink.place.row, sink.factors(b * chunks + i));
     }
   }

@@ -81,20 +81,23 @@ namespace {
 int64_t MaxSplits(int tile_rows, const CudaWeightSet& set) {
   return std::max(set.chunks / (4 * WarpsK(tile_rows)), 1);
 }
-int64_t WantedBlocks(int processors) { return 2 * processors; }
+// As many as a processor holds at a time.
+int64_t WantedBlocks(int tile_rows, int processors) {
+  return int64_t{processors} * (tile_rows == 16 ? 3 : tile_rows == 64 ? 2 : 1);
+}
 
 // Floats of the partial sums of a product of these rows or fewer: 16 rows x 32 columns a warp, of all blocks.
 int64_t MaxPartials(const GemmArgs& args, int tile_rows, int processors) {
   const int64_t longest = MaxSplits(tile_rows, args.set), of_blocks = int64_t{tile_rows} * WarpsN(tile_rows) * 32;
   if (args.grouped || longest == 1) return 0;
-  return std::min(WantedBlocks(processors) * of_blocks,
+  return std::min(WantedBlocks(tile_rows, processors) * of_blocks,
                   longest * args.rows * args.set.panels * kCudaPanelRows);
 }
 
 }  // namespace
 
 int SplitsFor(int tile_rows, int64_t tiles, const CudaWeightSet& set, int processors) {
-  const int64_t blocks = CeilDiv(set.panels, WarpsN(tile_rows)) * tiles, wanted = WantedBlocks(processors);
+  const int64_t blocks = CeilDiv(set.panels, WarpsN(tile_rows)) * tiles, wanted = WantedBlocks(tile_rows, processors);
   return static_cast<int>(std::clamp<int64_t>(blocks > 0 ? wanted / blocks : 1, 1, MaxSplits(tile_rows, set)));
 }
 

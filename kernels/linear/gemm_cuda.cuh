@@ -113,57 +113,82 @@ __device__ inline void CopyStage(const GemmArgs& g, int64_t tile16, int chunk, i
 
 // ---- the kernel
 
-// Grid: (blocks of columns, tiles, splits). Block: kWarpsN x kWarpsK warps.
+// What a warp of a block works on. Step s of a split is chunk begin + s * kWarpsK + warp_k.
 template <class Weights, int kWTerms, int kXTerms, int kMTiles, int kWarpsN, int kWarpsK>
-__global__ void __launch_bounds__(kGemmThreads) GemmKernel(const GemmArgs g) {
-  static_assert(kWarpsN * kWarpsK * 32 == kGemmThreads);
-  constexpr bool kStaged = kMTiles > 1;
+struct GemmWarp {
   using S = Stage<kXTerms, kMTiles, kWarpsK>;
-  const SharedPtr<uint4> shared = DynamicShared<uint4>();
+  static constexpr bool kStaged = kMTiles > 1;
+  // Chunks whose codes are on their way while one is multiplied; many tiles leave no registers for more.
+  static constexpr int kAhead = kMTiles == 1 ? Weights::kAhead : 1;
 
+  const GemmArgs& g;
   GemmTile tile;
-  if (!TakeTile(g, blockIdx.y, 16 * kMTiles, &tile)) return;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warp_n = warp % kWarpsN, warp_k = warp / kWarpsN;
-  const int panel = blockIdx.x * kWarpsN + warp_n;
-  const bool has_panel = panel < g.set.panels;
-  const std::byte* const base = g.bases != nullptr ? g.bases[tile.expert] : g.base;
-  const int per_split = (g.set.chunks + g.splits - 1) / g.splits;
-  const int begin = blockIdx.z * per_split, end = min(begin + per_split, g.set.chunks);
-  const int steps = (end - begin + kWarpsK - 1) / kWarpsK;
-
-  const float *low = nullptr, *high = nullptr;
-  if constexpr (!kStaged) {
-    if (lane / 4 < tile.rows) low = RowOf(g, tile.first + lane / 4);
-    if (lane / 4 + 8 < tile.rows) high = RowOf(g, tile.first + lane / 4 + 8);
-  }
-  const bool even = HasEvenRows(g);
-  const int64_t tile16 = static_cast<int64_t>(blockIdx.y) * kMTiles;
-
+  int lane, warp_n, warp_k, panel;
+  int begin, end, steps;      // chunks of this split
+  const std::byte* base;
+  const float *low, *high;    // a lane's two rows, when they are not staged
+  bool even;
+  SharedPtr<uint4> shared;    // stages
   Sums<kMTiles> sums;
-  Weights weights, next;
-  if (has_panel && begin + warp_k < end) next.Load(g.set, PlaceOfChunk(g.set, base, panel, begin + warp_k), lane);
-  if constexpr (kStaged) {
+
+  __device__ __forceinline__ GemmWarp(const GemmArgs& args, const GemmTile& block_tile)
+      : g(args), tile(block_tile), lane(threadIdx.x % 32), shared(DynamicShared<uint4>()) {
+    warp_n = threadIdx.x / 32 % kWarpsN;
+    warp_k = threadIdx.x / 32 / kWarpsN;
+    panel = blockIdx.x * kWarpsN + warp_n;
+    const int per_split = (g.set.chunks + g.splits - 1) / g.splits;
+    begin = blockIdx.z * per_split;
+    end = min(begin + per_split, g.set.chunks);
+    steps = (end - begin + kWarpsK - 1) / kWarpsK;
+    base = g.bases != nullptr ? g.bases[tile.expert] : g.base;
+    low = !kStaged && lane / 4 < tile.rows ? RowOf(g, tile.first + lane / 4) : nullptr;
+    high = !kStaged && lane / 4 + 8 < tile.rows ? RowOf(g, tile.first + lane / 4 + 8) : nullptr;
+    even = HasEvenRows(g);
+  }
+
+  __device__ __forceinline__ int ChunkOf(int step) const { return begin + step * kWarpsK + warp_k; }
+  __device__ __forceinline__ bool Has(int step) const { return panel < g.set.panels && ChunkOf(step) < end; }
+
+  __device__ __forceinline__ void Load(int step, Weights& to) const {
+    if (Has(step)) to.Load(g.set, PlaceOfChunk(g.set, base, panel, ChunkOf(step)), lane);
+  }
+
+  __device__ __forceinline__ void BeginStage(int step) const {
+    const int64_t tile16 = static_cast<int64_t>(blockIdx.y) * kMTiles;
+    CopyStage<kXTerms, kMTiles, kWarpsK>(g, tile16, begin + step * kWarpsK, end,
+                                         shared + step % kGemmStages * S::kVectors);
+    CpAsyncCommit();
+  }
+
+  // Waits for the stage of `step`, and begins the one that takes the place of the stage before it.
+  __device__ __forceinline__ void TurnStage(int step) const {
+    CpAsyncWait<kGemmStages - 2>();
+    __syncthreads();
+    BeginStage(step + kGemmStages - 1);
+  }
+
+  __device__ __forceinline__ void Fragments(int step, int h, int m, uint32_t (&a)[kXTerms][4]) const {
+    if constexpr (kStaged) {
+      const int at = step % kGemmStages * S::kVectors + (warp_k * kMTiles + m) * S::kChunkVectors + h * kXTerms * 32;
 #pragma unroll
-    for (int s = 0; s < kGemmStages - 1; ++s) {
-      CopyStage<kXTerms, kMTiles, kWarpsK>(g, tile16, begin + s * kWarpsK, end, shared + s * S::kVectors);
-      CpAsyncCommit();
+      for (int i = 0; i < kXTerms; ++i) {
+        const uint4 four = shared[at + i * 32 + lane];
+        a[i][0] = four.x;
+        a[i][1] = four.y;
+        a[i][2] = four.z;
+        a[i][3] = four.w;
+      }
+    } else {
+      FragmentsOfRows<kXTerms>(low, high, ChunkOf(step) * 32 + 16 * h + lane % 4 * 2, g.set.cols, even, a);
     }
   }
-  for (int s = 0; s < steps; ++s) {
-    const int chunk = begin + s * kWarpsK + warp_k;
-    weights = next;
-    if (has_panel && chunk + kWarpsK < end) {
-      next.Load(g.set, PlaceOfChunk(g.set, base, panel, chunk + kWarpsK), lane);
-    }
-    if constexpr (kStaged) {
-      CpAsyncWait<kGemmStages - 2>();
-      __syncthreads();  // stage s has come, and stage s - 1, which is filled next, is read no more
-      const int ahead = s + kGemmStages - 1;
-      CopyStage<kXTerms, kMTiles, kWarpsK>(g, tile16, begin + ahead * kWarpsK, end,
-                                           shared + ahead % kGemmStages * S::kVectors);
-      CpAsyncCommit();
-    }
-    if (!has_panel || chunk >= end) continue;
+
+  // Takes the codes of `step` and loads those of a later one into their place.
+  __device__ __forceinline__ void Multiply(int step, Weights& slot) {
+    const Weights weights = slot;
+    Load(step + kAhead, slot);
+    if constexpr (kStaged) TurnStage(step);
+    if (!Has(step)) return;
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       uint32_t b[4][kWTerms][2];
@@ -171,30 +196,45 @@ __global__ void __launch_bounds__(kGemmThreads) GemmKernel(const GemmArgs g) {
 #pragma unroll
       for (int m = 0; m < kMTiles; ++m) {
         uint32_t a[kXTerms][4];
-        if constexpr (kStaged) {
-          const int at = s % kGemmStages * S::kVectors + (warp_k * kMTiles + m) * S::kChunkVectors + h * kXTerms * 32;
-#pragma unroll
-          for (int i = 0; i < kXTerms; ++i) {
-            const uint4 four = shared[at + i * 32 + lane];
-            a[i][0] = four.x;
-            a[i][1] = four.y;
-            a[i][2] = four.z;
-            a[i][3] = four.w;
-          }
-        } else {
-          FragmentsOfRows<kXTerms>(low, high, chunk * 32 + 16 * h + lane % 4 * 2, g.set.cols, even, a);
-        }
+        Fragments(step, h, m, a);
         MultiplyStep<kXTerms, kWTerms>(a, b, sums.v[m]);
       }
     }
   }
-  if constexpr (kWarpsK == 1) {
-    if (has_panel) EmitSums<kMTiles>(g, tile, base, panel, lane, sums.v);
-  } else {
-    CpAsyncWait<0>();
-    __syncthreads();
-    EmitReduced<kMTiles, kWarpsN, kWarpsK>(g, tile, base, DynamicShared<float>(), warp_n, warp_k, lane, sums.v);
+
+  __device__ __forceinline__ void Emit() {
+    if constexpr (kWarpsK == 1) {
+      if (panel < g.set.panels) EmitSums<kMTiles>(g, tile, base, panel, lane, sums.v);
+    } else {
+      CpAsyncWait<0>();
+      __syncthreads();
+      EmitReduced<kMTiles, kWarpsN, kWarpsK>(g, tile, base, DynamicShared<float>(), warp_n, warp_k, lane, sums.v);
+    }
   }
+};
+
+// Grid: (blocks of columns, tiles, splits). Block: kWarpsN x kWarpsK warps.
+template <class Weights, int kWTerms, int kXTerms, int kMTiles, int kWarpsN, int kWarpsK>
+__global__ void __launch_bounds__(kGemmThreads, kMTiles == 4 && kXTerms == 1 ? 2 : 1) GemmKernel(const GemmArgs g) {
+  static_assert(kWarpsN * kWarpsK * 32 == kGemmThreads);
+  using Warp = GemmWarp<Weights, kWTerms, kXTerms, kMTiles, kWarpsN, kWarpsK>;
+  GemmTile tile;
+  if (!TakeTile(g, blockIdx.y, 16 * kMTiles, &tile)) return;
+  Warp warp(g, tile);
+  Weights next[Warp::kAhead];
+#pragma unroll
+  for (int i = 0; i < Warp::kAhead; ++i) warp.Load(i, next[i]);
+  if constexpr (Warp::kStaged) {
+#pragma unroll
+    for (int s = 0; s < kGemmStages - 1; ++s) warp.BeginStage(s);
+  }
+  for (int s = 0; s < warp.steps; s += Warp::kAhead) {
+#pragma unroll
+    for (int i = 0; i < Warp::kAhead; ++i) {
+      if (s + i < warp.steps) warp.Multiply(s + i, next[i]);
+    }
+  }
+  warp.Emit();
 }
 
 // ---- launches

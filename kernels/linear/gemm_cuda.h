@@ -52,7 +52,7 @@ struct GemmArgs {
 // Rows of a tile for a product of `rows` rows in all with `experts` weights: 16, 64 or 128.
 int TileRows(int64_t rows, int64_t experts);
 
-// Blocks that divide the inputs of a dense product of `tiles` tiles, so that there are about two for each processor.
+// Blocks that divide the inputs of a dense product of `tiles` tiles, so that every processor has its fill of them.
 int SplitsFor(int tile_rows, int64_t tiles, const CudaWeightSet& set, int processors);
 
 // The most tiles that `rows` rows make when they fall to `experts` weights.

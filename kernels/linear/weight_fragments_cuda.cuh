@@ -70,10 +70,12 @@ __device__ inline ChunkPlace PlaceOfChunk(const CudaWeightSet& set, const std::b
   return {codes, base + set.heads_offset + (static_cast<int64_t>(panel) * set.num_heads + group) * set.head_bytes};
 }
 
-// ---- formats: kTerms is what keeps a widened weight as exact as it was (kFull) or one (rounded to bf16)
+// ---- formats: kFullTerms bf16 numbers keep a weight as exact as it was; kAhead chunks are loaded before they are needed,
+// so that a processor has some 30 kB on their way in any format
 
 struct F32Weights {
   static constexpr int kFullTerms = 3;
+  static constexpr int kAhead = 1;
   uint4 codes[8];
   __device__ void Load(const CudaWeightSet&, const ChunkPlace& place, int lane) {
 #pragma unroll
@@ -90,6 +92,7 @@ struct F32Weights {
 
 struct F16Weights {
   static constexpr int kFullTerms = 2;
+  static constexpr int kAhead = 2;
   uint4 codes[4];
   __device__ void Load(const CudaWeightSet&, const ChunkPlace& place, int lane) {
 #pragma unroll
@@ -106,6 +109,7 @@ struct F16Weights {
 
 struct Bf16Weights {
   static constexpr int kFullTerms = 1;
+  static constexpr int kAhead = 2;
   uint4 codes[4];
   __device__ void Load(const CudaWeightSet&, const ChunkPlace& place, int lane) {
 #pragma unroll
@@ -135,6 +139,7 @@ struct Fp8Codes {
 // One scale for each row, which the epilogue knows.
 struct Fp8RowWeights : Fp8Codes {
   static constexpr int kFullTerms = 1;
+  static constexpr int kAhead = 3;
   __device__ void Load(const CudaWeightSet&, const ChunkPlace& place, int lane) { LoadCodes(place, lane); }
   __device__ void Pairs(const CudaWeightSet&, int j, int h, uint32_t (&pair)[2]) const { Widened(j, h, pair); }
 };
@@ -142,6 +147,7 @@ struct Fp8RowWeights : Fp8Codes {
 // Scales that change along a row.
 struct Fp8BlockWeights : Fp8Codes {
   static constexpr int kFullTerms = 3;
+  static constexpr int kAhead = 2;
   uint4 scales;
   __device__ void Load(const CudaWeightSet&, const ChunkPlace& place, int lane) {
     LoadCodes(place, lane);
@@ -163,6 +169,7 @@ struct Fp8BlockWeights : Fp8Codes {
 // any power of two.
 struct Fp4Weights {
   static constexpr int kFullTerms = 1;
+  static constexpr int kAhead = 4;
   uint4 codes;
   uint2 scales;
   __device__ void Load(const CudaWeightSet& set, const ChunkPlace& place, int lane) {
@@ -201,6 +208,7 @@ struct Fp4Weights {
 // Every block format of GGUF: which planes and factors there are is the same for a whole launch.
 struct BlockWeights {
   static constexpr int kFullTerms = 3;
+  static constexpr int kAhead = 2;
   uint4 bytes[2];
   uint4 nibbles;
   uint4 heads;
