@@ -11,3 +11,9 @@ if(BRAID_CUDA)
     --Werror=all-warnings -Xcudafe=--display_error_number
     -Xcompiler=-Wall,-Wextra,-Werror,-Wno-missing-field-initializers,-ffp-contract=off)
 endif()
+
+# Without nvcc the tests have CUDA on an emulation; TSan cannot follow its fibers.
+set(BRAID_CUDA_EMULATED OFF)
+if(BRAID_TESTS AND NOT BRAID_CUDA AND NOT BRAID_SANITIZE MATCHES "thread")
+  set(BRAID_CUDA_EMULATED ON)
+endif()

@@ -107,6 +107,8 @@ absl::StatusOr<Bytes> Allocate(size_t bytes) {
     Require(error, "cudaMalloc");
   }
   Require(cudaMemset(data, 0, bytes), "cudaMemset");
+  // Streams that do not wait for the default one may use it at once.
+  Require(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   return Bytes(static_cast<std::byte*>(data), bytes, FreeDeviceBytes);
 }
 
