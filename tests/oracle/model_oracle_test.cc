@@ -18,6 +18,8 @@ namespace {
 
 constexpr int kBlockSize = 32, kGrid = 32, kMaxSequences = 4, kBlocksPerSequence = 8;
 constexpr int64_t kMaxRows = 1024;
+// What bf16 products may move the logits of most rows by, of the largest.
+constexpr float kBf16Share = 0.05f;
 
 struct Golden {
   std::string name;
@@ -258,6 +260,32 @@ TEST_P(ModelOracle, LogitsAndGreedyTokensAgreeForEveryCutAndCompany) {
     if (first_cpu.empty()) first_cpu = whole;
     EXPECT_EQ(std::memcmp(first_cpu.data(), whole.data(), 4 * whole.size()), 0) << "another instruction set's bits";
   }
+}
+
+// Rounding inputs to bf16 moves logits by about one part in a hundred of the largest. A router may then choose another
+// expert, which moves all of a row: most rows have to stay.
+TEST_P(ModelOracle, Bf16ProductsOnCudaMoveMostRowsLittle) {
+  absl::StatusOr<std::unique_ptr<Backend>> cuda = MakeCudaBackend(Precision::kBf16);
+  if (!cuda.ok()) GTEST_SKIP() << cuda.status();
+  const Golden& golden = GetParam();
+  const Expected expected = ReadExpected(golden.name);
+  const int64_t length = static_cast<int64_t>(expected.prompt.size()), vocab = expected.vocab;
+  const std::vector<float> got =
+      Bench(golden, **cuda).Run({expected.prompt}, Chunks(static_cast<int>(length), static_cast<int>(length)))[0];
+  ASSERT_EQ(got.size(), expected.logits.size());
+  const float largest = WorstDifference(std::vector<float>(got.size()), expected.logits);
+  std::vector<float> rows;
+  for (int64_t t = 0; t < length; ++t) {
+    const auto row = [&](const std::vector<float>& all) {
+      return std::vector<float>(all.begin() + t * vocab, all.begin() + (t + 1) * vocab);
+    };
+    rows.push_back(WorstDifference(row(got), row(expected.logits)) / largest);
+  }
+  std::sort(rows.begin(), rows.end());
+  RecordProperty("median", std::to_string(rows[length / 2]));
+  RecordProperty("worst", std::to_string(rows.back()));
+  EXPECT_LE(rows[length / 2], kBf16Share);
+  EXPECT_GT(rows.back(), 1e-4f) << "nothing was rounded";
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ModelOracle,
