@@ -101,7 +101,7 @@ void Attention(const AttentionArgs& args, Step& step) {
 
   p.splits = splits;
   p.row_tiles = static_cast<int>(tiles);
-  LaunchFor({p, step.precision(), Divide::kPositions, batch.num_sequences, step.stream()});
+  LaunchFor({p, step.precision(), Divide::kPositions, step.stream()});
   if (splits > 1) {
     Launch(MergeSplits,
            {.grid = {static_cast<unsigned>(p.heads), static_cast<unsigned>(batch.num_tokens)},
@@ -111,8 +111,8 @@ void Attention(const AttentionArgs& args, Step& step) {
   }
   if (batch.max_span_tokens <= kFewQueryTokens) return;
   p.splits = 1;
-  p.row_tiles = static_cast<int>(CeilDiv(int64_t{batch.max_span_tokens} * p.group, 64));
-  LaunchFor({p, step.precision(), Divide::kRows, batch.num_sequences, step.stream()});
+  p.row_tiles = static_cast<int>(CeilDiv(int64_t{batch.num_tokens} * p.group, 64) + batch.num_sequences);
+  LaunchFor({p, step.precision(), Divide::kRows, step.stream()});
 }
 
 }  // namespace braid::cuda

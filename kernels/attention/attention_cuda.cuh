@@ -276,14 +276,55 @@ __device__ void WalkTiles(const AttentionParams& p, const SequenceSpan& span, in
   }
 }
 
-// Grid: (row tiles x splits, KV heads, sequences).
+// The sequence and the first row of a block.
+struct BlockRows {
+  int sequence = -1;  // -1: none
+  int first = 0;
+};
+
+// Tile `index` of the row tiles of all prompt chunks, by sequence. Every warp searches for itself.
+template <class S>
+__device__ BlockRows FindRows(const AttentionParams& p, int index) {
+  const int lane = threadIdx.x % kWarp;
+  for (int first = 0; first < p.num_sequences; first += kWarp) {
+    int tiles = 0;
+    if (first + lane < p.num_sequences) {
+      const SequenceSpan& span = p.sequences[first + lane];
+      const bool chunk = !span.padding && span.num_tokens > kFewQueryTokens;
+      tiles = chunk ? (span.num_tokens * p.group + S::kBlockRows - 1) / S::kBlockRows : 0;
+    }
+    int sum = tiles;
+    for (int lanes = 1; lanes < kWarp; lanes *= 2) {
+      const int below = __shfl_up_sync(kFullMask, sum, lanes);
+      if (lane >= lanes) sum += below;
+    }
+    const unsigned past = __ballot_sync(kFullMask, index < sum);
+    if (past != 0) {
+      const int found = __ffs(static_cast<int>(past)) - 1, before = __shfl_sync(kFullMask, sum - tiles, found);
+      return {first + found, (index - before) * S::kBlockRows};
+    }
+    index -= __shfl_sync(kFullMask, sum, kWarp - 1);
+  }
+  return {};
+}
+
+// Decode: the grid has row tiles x splits for each sequence.
+template <class S>
+__device__ BlockRows RowsOfFew(const AttentionParams& p) {
+  const SequenceSpan& span = p.sequences[blockIdx.z];
+  const int first = blockIdx.x / p.splits * S::kBlockRows;
+  if (span.padding || span.num_tokens > kFewQueryTokens || first >= span.num_tokens * p.group) return {};
+  return {static_cast<int>(blockIdx.z), first};
+}
+
+// Grid: (row tiles x splits, KV heads, sequences), or (row tiles of all sequences, KV heads).
 template <int kDim, int kTerms, Divide kDivide>
 __global__ void __launch_bounds__(AttentionShape<kDim, kTerms, kDivide>::kThreads) Attend(const AttentionParams p) {
   using S = AttentionShape<kDim, kTerms, kDivide>;
-  const SequenceSpan span = p.sequences[blockIdx.z];
-  const int kv_head = blockIdx.y, split = blockIdx.x % p.splits, first_row = blockIdx.x / p.splits * S::kBlockRows;
-  if (span.padding || (span.num_tokens <= kFewQueryTokens) != S::kSplit) return;
-  if (first_row >= span.num_tokens * p.group) return;
+  const BlockRows block = S::kSplit ? RowsOfFew<S>(p) : FindRows<S>(p, blockIdx.x);
+  if (block.sequence < 0) return;
+  const SequenceSpan span = p.sequences[block.sequence];
+  const int kv_head = blockIdx.y, split = S::kSplit ? blockIdx.x % p.splits : 0, first_row = block.first;
   const int row_tile = S::kSplit ? 0 : threadIdx.x / 32, lane = threadIdx.x % 32;
   const SharedPtr<uint4> queries = DynamicShared<uint4>();
   const SharedPtr<uint16_t> tiles = SharedCast<uint16_t>(queries + S::kQueryVectors);
@@ -312,7 +353,6 @@ struct AttentionLaunch {
   AttentionParams params;
   Precision precision;
   Divide divide;
-  int sequences;
   cudaStream_t stream;
 };
 
@@ -322,7 +362,7 @@ void LaunchShape(const AttentionLaunch& launch) {
   const AttentionParams& p = launch.params;
   Launch(Attend<kDim, kTerms, kDivide>,
          {.grid = {static_cast<unsigned>(p.row_tiles * p.splits), static_cast<unsigned>(p.kv_heads),
-                   static_cast<unsigned>(launch.sequences)},
+                   static_cast<unsigned>(S::kSplit ? p.num_sequences : 1)},
           .block = S::kThreads,
           .shared_bytes = static_cast<size_t>(S::Bytes(p.kv_terms)),
           .stream = launch.stream},

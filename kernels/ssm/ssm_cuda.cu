@@ -6,12 +6,17 @@
 //               in shared memory. Scores, outputs and folds are small matrix products in tiles of 4 x 4 a thread,
 //               bound by shared memory and f32 arithmetic.
 //   WriteRing   the rows that a later step needs, after all rows of the ring were read.
+#include <algorithm>
+
 #include "kernels/cuda_ops.h"
+#include "kernels/device.h"
 #include "kernels/ssm/ssm_few_cuda.cuh"
 #include "kernels/ssm/ssm_walk_cuda.cuh"
 
 namespace braid::cuda::ssm {
 namespace {
+
+constexpr int kBlocksEach = 6;  // of WalkTokens for a processor; it holds three
 
 // Grid: (columns, tokens).
 __global__ void __launch_bounds__(kThreads) WriteRing(const SsmParams p) {
@@ -61,12 +66,13 @@ void Ssm(const SsmArgs& args, Step& step) {
           .shared_bytes = static_cast<size_t>(4 * FewFloats(layout, batch.max_span_tokens == 1 ? 1 : kTokens)),
           .stream = step.stream()},
          params);
+  const uint32_t slices = Blocks(layout.head_dim_padded(), kColumns);
   Launch(WalkTokens,
-         {.grid = {Blocks(layout.head_dim_padded(), kColumns), heads, sequences},
+         {.grid = {slices, heads, std::min(sequences, Blocks(kBlocksEach * device::NumProcessors(), slices * heads))},
           .block = kThreads,
           .shared_bytes = static_cast<size_t>(4 * WalkFloats(layout.state_size, layout.grid)),
           .stream = step.stream()},
-         params);
+         params, batch.num_sequences);
   Launch(WriteRing,
          {.grid = {Blocks(layout.d_inner() + layout.d_bc() + layout.heads, kThreads),
                    static_cast<uint32_t>(batch.num_tokens)},

@@ -37,6 +37,10 @@ __device__ __forceinline__ bool IsFew(const SsmParams& p, const SequenceSpan& sp
   return span.num_tokens <= kFew && span.start + span.num_tokens < span.state_position + p.grid;
 }
 
+__device__ __forceinline__ bool Walks(const SsmParams& p, const SequenceSpan& span) {
+  return !span.padding && span.num_tokens > 0 && !IsFew(p, span);
+}
+
 __device__ __forceinline__ float* RingRow(const SsmParams& p, const SequenceSpan& span, int position) {
   return p.state + span.state_slot * p.slot_stride + p.ring_offset + position % p.ring_rows * p.ring_row_words;
 }

@@ -216,15 +216,10 @@ __device__ inline void Fold(const SsmParams& p, const Segment& segment, SharedPt
   }
 }
 
-// Grid: (slices of columns, heads, sequences).
-static __global__ void __launch_bounds__(kThreads) WalkTokens(const SsmParams p) {
-  const SequenceSpan span = p.sequences[blockIdx.z];
-  if (span.padding || span.num_tokens == 0 || IsFew(p, span)) return;
+__device__ inline void WalkSequence(const SsmParams& p, const SequenceSpan& span, const Segment& segment,
+                                    SharedPtr<float> dt, SharedPtr<float> cs) {
   const int head = blockIdx.y, first = blockIdx.x * kColumns;
   const int end = span.start + span.num_tokens, committed = span.start + span.num_committed;
-  BRAID_SHARED(float, dt, kMaxGrid);
-  BRAID_SHARED(float, cs, kMaxGrid);
-  const Segment segment = TakeSegment(p);
   LoadState(p, span, head, first, segment);
   for (int line = span.state_position; line < end; line += p.grid) {
     const int stop = min(line + p.grid, end), begin = max(line, span.start);
@@ -237,12 +232,28 @@ static __global__ void __launch_bounds__(kThreads) WalkTokens(const SsmParams p)
       __syncthreads();
       ComputeOutputs(p, span, head, first, line, begin, stop, segment, cs);
     }
+    __syncthreads();
     if (stop < line + p.grid) return;
-    __syncthreads();
     Fold(p, segment, dt, cs);
-    if (stop > committed) continue;
     __syncthreads();
-    StoreState(p, span, head, first, segment);
+    if (stop <= committed) StoreState(p, span, head, first, segment);
+  }
+  __syncthreads();
+}
+
+// Grid: (slices of columns, heads, some). Blocks of one z take every gridDim.z-th sequence: in a step of decode hardly
+// any is left to them, and a block for each would take longer to come and go than the rest of the step.
+static __global__ void __launch_bounds__(kThreads) WalkTokens(const SsmParams p, int num_sequences) {
+  BRAID_SHARED(float, dt, kMaxGrid);
+  BRAID_SHARED(float, cs, kMaxGrid);
+  const Segment segment = TakeSegment(p);
+  const int apart = gridDim.z, lane = threadIdx.x % kWarp;
+  for (int first = blockIdx.z; first < num_sequences; first += apart * kWarp) {
+    const int mine = first + lane * apart;
+    const bool walks = mine < num_sequences && Walks(p, p.sequences[mine]);
+    for (unsigned left = __ballot_sync(kFullMask, walks); left != 0; left &= left - 1) {
+      WalkSequence(p, p.sequences[first + (__ffs(static_cast<int>(left)) - 1) * apart], segment, dt, cs);
+    }
   }
 }
 
