@@ -26,6 +26,7 @@ void BatchBuilder::Add(const SequenceStep& step, int state_grid, bool all_logits
                     .start = step.start,
                     .num_committed = step.num_tokens - step.num_drafts,
                     .blocks = row->blocks.data(),
+                    .num_blocks = static_cast<int32_t>(row->blocks.size()),
                     .state_slot = row->state_slot,
                     .state_position = row->state_position};
   for (int32_t position = step.start; position < end; ++position) {

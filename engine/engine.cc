@@ -17,7 +17,10 @@ namespace {
 constexpr const char* kVersion = "0.1.0";
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const EngineConfig& config) {
-  if (config.backend == "ref") return MakeRefBackend();
+  if (config.device == "ref") return MakeRefBackend();
+  if (config.device == "cuda") {
+    return MakeCudaBackend(config.cuda_precision == "bf16" ? Precision::kBf16 : Precision::kFull);
+  }
   const int threads = config.threads > 0 ? config.threads : UsableCpus();
   return MakeCpuBackend(config.cpu_isa, threads, config.pin_threads);
 }
@@ -71,9 +74,19 @@ absl::StatusOr<bool> UsesDraftHead(const EngineConfig& config, const ModelInfo& 
   return model.draft_head.has_value();
 }
 
-absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const CacheLayout& cache, DType kv_dtype,
-                                     int max_model_len) {
-  RunnerShape shape{.cache = cache,
+// Bytes for blocks and slots. Of a device: nine tenths of what is free once the step's memory is taken.
+int64_t BudgetFor(const EngineConfig& config, const LoadedModel& loaded, Backend& backend, const RunnerShape& shape) {
+  if (config.memory_bytes > 0) return config.memory_bytes;
+  const std::optional<int64_t> free_bytes = backend.FreeBytes();
+  if (!free_bytes) return AvailableMemory() / 2;
+  return std::max<int64_t>(*free_bytes - ModelRunner::FixedBytes(loaded, backend, shape), 0) / 10 * 9;
+}
+
+absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const LoadedModel& loaded, Backend& backend,
+                                     DType kv_dtype, int max_model_len) {
+  CacheLayout cache = loaded.model->info().cache;
+  if (loaded.draft_head != nullptr) cache.Append(*loaded.model->info().draft_head);
+  RunnerShape shape{.cache = std::move(cache),
                     .kv_dtype = kv_dtype,
                     .block_size = config.scheduler.block_size,
                     .state_grid = config.state_grid,
@@ -93,8 +106,7 @@ absl::StatusOr<RunnerShape> ShapeFor(const EngineConfig& config, const CacheLayo
                             .max_sequences = config.scheduler.max_sequences,
                             .max_model_len = max_model_len,
                             .prefix_cache = config.scheduler.prefix_cache};
-  const int64_t budget = config.memory_bytes > 0 ? config.memory_bytes : AvailableMemory() / 2;
-  ASSIGN_OR_RETURN(const MemorySplit split, SplitMemory(budget, demand));
+  ASSIGN_OR_RETURN(const MemorySplit split, SplitMemory(BudgetFor(config, loaded, backend, shape), demand));
   shape.num_blocks = split.num_blocks;
   shape.num_state_slots = split.num_state_slots;
   Log(LogLevel::kInfo, "memory split",
@@ -150,7 +162,12 @@ EngineInfo InfoOf(const ModelInfo& model, const EngineConfig& config, const Runn
 absl::Status EngineConfig::Validate() const {
   const SchedulerConfig& s = scheduler;
   const auto wrong = [](auto... words) { return absl::InvalidArgumentError(absl::StrCat(words...)); };
-  if (backend != "cpu" && backend != "ref") return wrong("--backend: \"", backend, "\" is none of cpu, ref");
+  if (device != "cpu" && device != "cuda" && device != "ref") {
+    return wrong("--device: \"", device, "\" is none of cpu, cuda, ref");
+  }
+  if (cuda_precision != "full" && cuda_precision != "bf16") {
+    return wrong("--cuda-precision: \"", cuda_precision, "\" is none of full, bf16");
+  }
   if (threads < 0 || threads > 1024) return wrong("--threads: ", threads, " is not in 0..1024");
   if (memory_bytes < 0) return wrong("--memory: ", memory_bytes, " is below 0");
   if (max_model_len < 0) return wrong("--max-model-len: ", max_model_len, " is below 0");
@@ -197,15 +214,14 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const EngineConfig& config
   const ModelInfo& model = loaded.model->info();
   const int context = model.max_model_len;
   const int max_model_len = config.max_model_len > 0 ? std::min(config.max_model_len, context) : context;
-  CacheLayout cache = model.cache;
-  if (loaded.draft_head != nullptr) cache.Append(*model.draft_head);
-  ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, cache, kv_dtype, max_model_len));
+  ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, loaded, *backend, kv_dtype, max_model_len));
+  ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner, ModelRunner::Make(loaded, *backend, shape));
   EngineInfo info = InfoOf(model, config, shape, max_model_len, backend->Name());
   info.model_digest = ModelDigest(checkpoint);
   EngineConfig run = config;
   run.scheduler.state_grid = config.state_grid;
   return std::unique_ptr<Engine>(new Engine(std::make_unique<EngineLoop>(
-      run, std::move(info), std::move(backend), std::move(loaded), shape, clock)));
+      run, std::move(info), std::move(backend), std::move(loaded), shape, std::move(runner), clock)));
 }
 
 Engine::Engine(std::unique_ptr<EngineLoop> loop) : loop_(std::move(loop)) {}

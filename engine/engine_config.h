@@ -15,7 +15,8 @@ inline constexpr int kMaxDrafts = 8;  // draft tokens of a sequence in a step, a
 
 struct EngineConfig {
   std::string model;               // folder in Hugging Face form, or a .gguf file
-  std::string backend = "cpu";     // cpu | ref
+  std::string device = "cpu";      // cpu | cuda | ref
+  std::string cuda_precision = "full";  // full | bf16: of matrix products on CUDA
   std::string cpu_isa = "auto";    // auto | avx2 | avx512 | avx512_vnni
   int threads = 0;                 // 0: every CPU that the process may use
   bool pin_threads = true;

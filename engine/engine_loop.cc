@@ -7,6 +7,7 @@
 namespace braid {
 namespace {
 
+constexpr std::chrono::milliseconds kFailureGrace{500};  // between the last words and the process's end
 constexpr size_t kInboxCapacity = 1 << 20;
 constexpr int kMaxChoices = 128;
 // How long the loop may sleep while sequences wait for something other than a message: their deadlines.
@@ -32,14 +33,15 @@ FinishReason FinishOf(EndReason reason) {
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
-                       LoadedModel loaded, const RunnerShape& shape, const Clock* clock)
+                       LoadedModel loaded, const RunnerShape& shape, std::unique_ptr<ModelRunner> runner,
+                       const Clock* clock)
     : config_(config),
       info_(std::move(info)),
       clock_(clock),
       backend_(std::move(backend)),
       loaded_(std::move(loaded)),
       scheduler_(config.scheduler, LimitsOf(shape, info_)),
-      runner_(*loaded_.model, loaded_.draft_head.get(), *backend_, shape),
+      runner_(std::move(runner)),
       spec_of_([this](SequenceId id) -> const SamplingSpec* {
         const auto found = sequences_.find(id);
         return found == sequences_.end() ? nullptr : &found->second.spec;
@@ -48,6 +50,7 @@ EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_
       inbox_(kInboxCapacity),
       draft_length_(config.scheduler.max_drafts) {
   ShowStats(false);
+  backend_->OnFailure([this](const absl::Status& why) { TellFailure(why); });
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -95,7 +98,7 @@ absl::Status EngineLoop::CheckBegun(const GenerateRequest& request) const {
   const int64_t num_known = static_cast<int64_t>(request.prompt.size()) + num_output;
   const int32_t computed = request.image->computed;
   if (computed < 1 || computed >= num_known) return wrong("image: ", computed, " positions of ", num_known, " tokens");
-  const int64_t bytes = runner_.memory().layout().ImageBytes(computed);
+  const int64_t bytes = runner_->memory().layout().ImageBytes(computed);
   if (static_cast<int64_t>(request.image->bytes.size()) == bytes) return absl::OkStatus();
   return wrong("image: ", request.image->bytes.size(), " bytes for ", computed, " positions, which take ", bytes);
 }
@@ -146,12 +149,12 @@ void EngineLoop::Step() {
   }
   ShowStats(true);
   const int64_t start_ns = clock_->NowNs();
-  runner_.Draft(plan, spec_of_, image_of_);
+  runner_->Draft(plan, spec_of_, image_of_);
   DropLoaded(plan);
   const int64_t drafted_ns = clock_->NowNs();
-  runner_.Forward(plan, spec_of_);
+  runner_->Forward(plan, spec_of_);
   MaskSamples(plan);
-  std::vector<RowOutput> outputs = runner_.Sample(spec_of_);
+  std::vector<RowOutput> outputs = runner_->Sample(spec_of_);
   CountStep(plan);
   const int64_t end_ns = clock_->NowNs();
   step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(end_ns - drafted_ns));
@@ -374,7 +377,7 @@ void EngineLoop::AddEnd(const Committed& last, const LiveSequence& sequence, Tok
 std::shared_ptr<const HeldPrompt> EngineLoop::HeldOf(SequenceId id) {
   std::optional<HeldSequence> held = scheduler_.Held(id);
   if (!held.has_value()) return nullptr;
-  return std::make_shared<HeldPrompt>(&runner_.memory(), *std::move(held), [this, id] { inbox_.Put(ReleaseMessage{id}); });
+  return std::make_shared<HeldPrompt>(&runner_->memory(), *std::move(held), [this, id] { inbox_.Put(ReleaseMessage{id}); });
 }
 
 void EngineLoop::End(SequenceId id) {
@@ -384,6 +387,15 @@ void EngineLoop::End(SequenceId id) {
   if (--request->second.unfinished > 0) return;
   requests_.erase(request);
   --in_flight_;
+}
+
+// The process is about to end: every answer under way ends first, with time for it to be sent.
+void EngineLoop::TellFailure(const absl::Status& why) {
+  for (const auto& [id, sequence] : sequences_) {
+    requests_.at(sequence.request)
+        .request.on_event({.index = sequence.index, .finish = FinishReason::kError, .error = why});
+  }
+  if (!sequences_.empty()) std::this_thread::sleep_for(kFailureGrace);
 }
 
 void EngineLoop::CountStep(const StepPlan& plan) {

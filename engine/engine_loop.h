@@ -20,24 +20,15 @@
 
 namespace braid {
 
-// The weights that one rank walks.
-struct LoadedModel {
-  std::unique_ptr<Model> model;
-  std::unique_ptr<DraftHead> draft_head;  // null: nobody asks it
-  int64_t weight_bytes() const {
-    return model->weight_bytes() + (draft_head != nullptr ? draft_head->weight_bytes() : 0);
-  }
-};
-
 class EngineLoop {
  public:
   EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend, LoadedModel loaded,
-             const RunnerShape& shape, const Clock* clock);
+             const RunnerShape& shape, std::unique_ptr<ModelRunner> runner, const Clock* clock);
   ~EngineLoop();
 
   // Thread: any.
   const EngineInfo& info() const { return info_; }
-  const SequenceLayout& layout() const { return runner_.memory().layout(); }
+  const SequenceLayout& layout() const { return runner_->memory().layout(); }
   absl::StatusOr<RequestHandle> Submit(GenerateRequest request);
   absl::Status Check(const GenerateRequest& request) const;
   void Cancel(RequestHandle handle) { inbox_.Put(CancelMessage{handle, kAllChoices}); }
@@ -105,6 +96,7 @@ class EngineLoop {
   void AddEnd(const Committed& last, const LiveSequence& sequence, TokenEvent* event) const;
   DraftedStep CountDrafts(const StepPlan& plan, const std::vector<RowOutput>& outputs);
   void End(SequenceId id);
+  void TellFailure(const absl::Status& why);
   absl::Status CheckRequest(const GenerateRequest& request) const;
   absl::Status CheckBegun(const GenerateRequest& request) const;
   void CountStep(const StepPlan& plan);
@@ -116,7 +108,7 @@ class EngineLoop {
   const std::unique_ptr<Backend> backend_;
   const LoadedModel loaded_;
   Scheduler scheduler_;
-  ModelRunner runner_;
+  const std::unique_ptr<ModelRunner> runner_;
   const SpecOf spec_of_;
   const ImageOf image_of_;
 

@@ -1,7 +1,5 @@
 #include "engine/kv_pool.h"
 
-#include <algorithm>
-
 namespace braid {
 namespace {
 
@@ -17,26 +15,31 @@ int64_t KvPool::BlockBytes(const CacheLayout& layout, DType dtype, int block_siz
   return bytes;
 }
 
-KvPool::KvPool(const CacheLayout& layout, DType dtype, int block_size, int num_blocks)
-    : memory_(static_cast<size_t>(BlockBytes(layout, dtype, block_size) * num_blocks)) {
-  std::byte* next = memory_.data();
+absl::StatusOr<KvPool> KvPool::Make(Backend& backend, const CacheLayout& layout, DType dtype, int block_size,
+                                    int num_blocks) {
+  KvPool pool(backend);
+  ASSIGN_OR_RETURN(pool.memory_,
+                   backend.Allocate(static_cast<size_t>(BlockBytes(layout, dtype, block_size) * num_blocks)));
+  std::byte* next = pool.memory_.data();
   for (const AttentionCacheShape& shape : layout.attention) {
     KvLayer layer = LayerOf(shape, dtype, block_size);
     layer.data = next;
     next += layer.block_bytes() * num_blocks;
-    layers_.push_back(layer);
+    pool.layers_.push_back(layer);
   }
+  return pool;
 }
 
 void KvPool::CopyOut(int32_t block, std::byte* out) const {
   for (const KvLayer& layer : layers_) {
-    out = std::copy_n(layer.data + block * layer.block_bytes(), layer.block_bytes(), out);
+    backend_->Download(layer.data + block * layer.block_bytes(), out, layer.block_bytes());
+    out += layer.block_bytes();
   }
 }
 
 void KvPool::CopyIn(const std::byte* in, int32_t block) const {
   for (const KvLayer& layer : layers_) {
-    std::copy_n(in, layer.block_bytes(), layer.data + block * layer.block_bytes());
+    backend_->Upload(in, layer.data + block * layer.block_bytes(), layer.block_bytes());
     in += layer.block_bytes();
   }
 }

@@ -4,13 +4,16 @@
 #include <span>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "models/cache_layout.h"
 
 namespace braid {
 
 class KvPool {
  public:
-  KvPool(const CacheLayout& layout, DType dtype, int block_size, int num_blocks);
+  // ResourceExhausted when `backend`, whose memory it is, has not enough.
+  static absl::StatusOr<KvPool> Make(Backend& backend, const CacheLayout& layout, DType dtype, int block_size,
+                                     int num_blocks);
 
   // One view a layer, in order.
   std::span<const KvLayer> layers() const { return layers_; }
@@ -23,6 +26,9 @@ class KvPool {
   static int64_t BlockBytes(const CacheLayout& layout, DType dtype, int block_size);
 
  private:
+  explicit KvPool(Backend& backend) : backend_(&backend) {}
+
+  Backend* backend_;
   Bytes memory_;
   std::vector<KvLayer> layers_;
 };

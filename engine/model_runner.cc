@@ -18,6 +18,7 @@ struct FakeBatch {
       const int first = tokens * s / sequences, end = tokens * (s + 1) / sequences;
       spans.push_back({.first_row = first, .num_tokens = end - first, .num_committed = end - first, .state_slot = 0});
       spans.back().blocks = blocks.data();
+      spans.back().num_blocks = 1;
       for (int row = all_hidden ? first : end - 1; row < end; ++row) logit_rows.push_back(row);
     }
   }
@@ -37,13 +38,33 @@ void WalkDraftHead(Ops& op, const Model& model, const DraftHead& head, const Cac
 
 std::string FormOf(const Backend& backend) { return backend.Name().starts_with("cuda") ? "cuda" : "host"; }
 
+// A cache's shape without memory behind it.
+struct FakeCache {
+  std::vector<KvLayer> kv;
+  std::vector<StateLayer> state;
+
+  explicit FakeCache(const RunnerShape& shape) : state(shape.cache.mamba.size()) {
+    for (const AttentionCacheShape& layer : shape.cache.attention) {
+      kv.push_back({.dtype = shape.kv_dtype, .block_size = shape.block_size, .kv_heads = layer.kv_heads, .head_dim = layer.head_dim});
+    }
+  }
+};
+
+size_t HiddenBytes(const Model& model, const RunnerShape& shape) {
+  return sizeof(float) * static_cast<size_t>(shape.max_tokens_per_step) * static_cast<size_t>(model.info().hidden_size);
+}
+
+size_t LogitBytes(const Model& model) { return sizeof(float) * kLogitSlice * static_cast<size_t>(model.info().vocab_size); }
+
 }  // namespace
 
-size_t ModelRunner::ScratchBytes(const Model& model, const DraftHead* draft_head, Backend& backend,
-                                 const RunnerShape& shape) {
-  const KvPool kv(shape.cache, shape.kv_dtype, shape.block_size, 1);
-  const StatePool state(shape.cache, 1);
-  const CacheView cache = {kv.layers(), state.layers(), shape.cache.mamba};
+size_t ModelRunner::ScratchBytes(const LoadedModel& loaded, Backend& backend, const RunnerShape& shape) {
+  const Model& model = *loaded.model;
+  const DraftHead* const draft_head = loaded.draft_head.get();
+  const FakeCache memory(shape);
+  const CacheView cache = {memory.kv, memory.state, shape.cache.mamba};
+  const std::vector<SampleRow> sample_rows(kLogitSlice);
+  std::vector<SampledRow> sampled(kLogitSlice);
   size_t bytes = 0;
   // Both extremes together bound every mixture; the range is reserved, pages come when touched.
   for (int sequences : {1, std::min(shape.max_sequences, shape.max_tokens_per_step)}) {
@@ -56,28 +77,45 @@ size_t ModelRunner::ScratchBytes(const Model& model, const DraftHead* draft_head
       if (draft_head != nullptr) {
         WalkDraftHead(op, model, *draft_head, cache.Behind(model.info().cache), fake, hidden, sequences);
       }
-      model.Logits(op, op.scratch().Matrix(kLogitSlice, width),
-                   op.scratch().Matrix(kLogitSlice, model.info().vocab_size));
+      const TensorView logits = op.scratch().Matrix(kLogitSlice, model.info().vocab_size);
+      model.Logits(op, op.scratch().Matrix(kLogitSlice, width), logits);
+      op.Sample({logits, sample_rows, sampled});
     });
   }
   return bytes;
 }
 
-ModelRunner::ModelRunner(const Model& model, const DraftHead* draft_head, Backend& backend, const RunnerShape& shape)
-    : model_(model),
-      draft_head_(draft_head),
+int64_t ModelRunner::FixedBytes(const LoadedModel& loaded, Backend& backend, const RunnerShape& shape) {
+  return static_cast<int64_t>(ScratchBytes(loaded, backend, shape) + HiddenBytes(*loaded.model, shape) + LogitBytes(*loaded.model));
+}
+
+absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Make(const LoadedModel& loaded, Backend& backend,
+                                                               const RunnerShape& shape) {
+  RETURN_IF_ERROR(backend.ReserveScratch(ScratchBytes(loaded, backend, shape)));
+  ASSIGN_OR_RETURN(KvPool kv, KvPool::Make(backend, shape.cache, shape.kv_dtype, shape.block_size, shape.num_blocks));
+  ASSIGN_OR_RETURN(StatePool state, StatePool::Make(backend, shape.cache, shape.num_state_slots));
+  ASSIGN_OR_RETURN(Bytes hidden, backend.Allocate(HiddenBytes(*loaded.model, shape)));
+  ASSIGN_OR_RETURN(Bytes logits, backend.Allocate(LogitBytes(*loaded.model)));
+  std::unique_ptr<HeadDrafter> drafter;
+  if (loaded.draft_head != nullptr) {
+    const int max_rows = std::min(shape.max_sequences, shape.max_tokens_per_step);
+    ASSIGN_OR_RETURN(drafter, HeadDrafter::Make(*loaded.model, *loaded.draft_head, backend, max_rows));
+  }
+  return std::unique_ptr<ModelRunner>(
+      new ModelRunner(loaded, backend, shape, {std::move(kv), std::move(state), std::move(hidden), std::move(logits)},
+                      std::move(drafter)));
+}
+
+ModelRunner::ModelRunner(const LoadedModel& loaded, Backend& backend, const RunnerShape& shape, Pools pools,
+                         std::unique_ptr<HeadDrafter> drafter)
+    : model_(*loaded.model),
+      draft_head_(loaded.draft_head.get()),
       backend_(backend),
       shape_(shape),
-      kv_(shape.cache, shape.kv_dtype, shape.block_size, shape.num_blocks),
-      state_(shape.cache, shape.num_state_slots),
-      memory_({shape.cache, shape.kv_dtype, shape.block_size, shape.state_grid, FormOf(backend)}, kv_, state_),
-      builder_(draft_head != nullptr),
-      hidden_memory_(sizeof(float) * shape.max_tokens_per_step * model.info().hidden_size),
-      logits_memory_(sizeof(float) * kLogitSlice * model.info().vocab_size) {
-  const int max_rows = std::min(shape.max_sequences, shape.max_tokens_per_step);
-  if (draft_head != nullptr) head_drafter_ = std::make_unique<HeadDrafter>(model, *draft_head, backend, max_rows);
-  backend_.ReserveScratch(ScratchBytes(model, draft_head, backend, shape));
-}
+      pools_(std::move(pools)),
+      memory_({shape.cache, shape.kv_dtype, shape.block_size, shape.state_grid, FormOf(backend)}, pools_.kv, pools_.state),
+      builder_(draft_head_ != nullptr),
+      head_drafter_(std::move(drafter)) {}
 
 void ModelRunner::Draft(const StepPlan& plan, const SpecOf& spec_of, const ImageOf& image_of) {
   table_.Apply(plan);
@@ -96,11 +134,14 @@ void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
   };
   builder_.Build(plan, shape_.state_grid, wants_prompt_logits, &table_);
   const RaggedBatch batch = builder_.batch();
-  hidden_ = TensorView::Of(hidden_memory_.as<float>(), static_cast<int64_t>(batch.logit_rows.size()),
-                           model_.info().hidden_size);
-  backend_.Run([&](Ops& op) {
-    model_.Forward(op, batch, View(), hidden_);
-    if (draft_head_ != nullptr) draft_head_->WriteRows(op, batch, HeadView(), hidden_);
+  const auto hidden_of = [&](const RaggedBatch& rows) {
+    return TensorView::Of(pools_.hidden.as<float>(), static_cast<int64_t>(rows.logit_rows.size()),
+                          model_.info().hidden_size);
+  };
+  hidden_ = hidden_of(batch);
+  backend_.RunBatch(batch, shape_.max_tokens_per_step, [&](Ops& op, const RaggedBatch& rows) {
+    model_.Forward(op, rows, View(), hidden_of(rows));
+    if (draft_head_ != nullptr) draft_head_->WriteRows(op, rows, HeadView(), hidden_of(rows));
   });
   SnapshotStates(plan);
 }
@@ -116,7 +157,7 @@ void ModelRunner::RestoreStates(const StepPlan& plan, const ImageOf& image_of) {
       memory_.Write(*image, row.blocks, admission.state_slot);
     }
     const int32_t from = admission.restored_slot;
-    if (from >= 0 && from != admission.state_slot) state_.Copy(from, admission.state_slot);
+    if (from >= 0 && from != admission.state_slot) pools_.state.Copy(from, admission.state_slot);
   }
 }
 
@@ -124,7 +165,7 @@ void ModelRunner::SnapshotStates(const StepPlan& plan) {
   for (const StateSnapshot& snapshot : plan.snapshots) {
     const SequenceRow& row = table_.row(snapshot.row);
     CHECK_EQ(row.state_position % shape_.block_size, 0) << "sequence " << row.id;
-    state_.Copy(row.state_slot, snapshot.slot);
+    pools_.state.Copy(row.state_slot, snapshot.slot);
   }
 }
 
@@ -188,7 +229,7 @@ void ModelRunner::SampleSlice(Ops& op, int64_t begin, int64_t end) {
   const std::vector<LogitRow>& rows = builder_.logit_rows();
   const auto logits_of = [&](int64_t first, int64_t count) {
     const int64_t vocab = model_.info().vocab_size;
-    return TensorView::Of(logits_memory_.as<float>() + (first - begin) * vocab, count, vocab);
+    return TensorView::Of(pools_.logits.as<float>() + (first - begin) * vocab, count, vocab);
   };
   Scratch::Scope scope(op.scratch());
   const TensorView hidden = op.scratch().Matrix(end - begin, hidden_.cols);

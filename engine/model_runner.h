@@ -35,11 +35,22 @@ struct RunnerShape {
 // Answers what an admitted sequence is to be loaded with.
 using ImageOf = std::function<std::shared_ptr<const SequenceImage>(SequenceId)>;
 
+// The weights that one rank walks.
+struct LoadedModel {
+  std::unique_ptr<Model> model;
+  std::unique_ptr<DraftHead> draft_head;  // null: nobody asks it
+  int64_t weight_bytes() const {
+    return model->weight_bytes() + (draft_head != nullptr ? draft_head->weight_bytes() : 0);
+  }
+};
+
 // Thread: the engine's; the backend's team walks with it.
 class ModelRunner {
  public:
-  // Without `draft_head` (may be null) plans bring their drafts with them.
-  ModelRunner(const Model& model, const DraftHead* draft_head, Backend& backend, const RunnerShape& shape);
+  // ResourceExhausted when the backend has not the memory for `shape`. Borrows both. Without a draft head plans bring
+  // their drafts with them.
+  static absl::StatusOr<std::unique_ptr<ModelRunner>> Make(const LoadedModel& loaded, Backend& backend,
+                                                           const RunnerShape& shape);
 
   // Applies the plan to the mirrored table, restores states, and puts the plan's drafts behind their rows' tokens.
   void Draft(const StepPlan& plan, const SpecOf& spec_of, const ImageOf& image_of);
@@ -55,11 +66,19 @@ class ModelRunner {
   const SequenceMemory& memory() const { return memory_; }
 
   // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
-  static size_t ScratchBytes(const Model& model, const DraftHead* draft_head, Backend& backend,
-                             const RunnerShape& shape);
+  static size_t ScratchBytes(const LoadedModel& loaded, Backend& backend, const RunnerShape& shape);
+  // Memory that a runner takes beside its pools.
+  static int64_t FixedBytes(const LoadedModel& loaded, Backend& backend, const RunnerShape& shape);
 
  private:
-  CacheView View() const { return {kv_.layers(), state_.layers(), shape_.cache.mamba}; }
+  struct Pools {
+    KvPool kv;
+    StatePool state;
+    Bytes hidden, logits;
+  };
+  ModelRunner(const LoadedModel& loaded, Backend& backend, const RunnerShape& shape, Pools pools,
+              std::unique_ptr<HeadDrafter> drafter);
+  CacheView View() const { return {pools_.kv.layers(), pools_.state.layers(), shape_.cache.mamba}; }
   CacheView HeadView() const { return View().Behind(model_.info().cache); }
   void RestoreStates(const StepPlan& plan, const ImageOf& image_of);
   void SnapshotStates(const StepPlan& plan);
@@ -70,13 +89,11 @@ class ModelRunner {
   const DraftHead* const draft_head_;
   Backend& backend_;
   const RunnerShape shape_;
-  KvPool kv_;
-  StatePool state_;
+  const Pools pools_;
   const SequenceMemory memory_;
   SequenceTable table_;
   BatchBuilder builder_;
   std::unique_ptr<HeadDrafter> head_drafter_;  // null without a draft head
-  Bytes hidden_memory_, logits_memory_;
   TensorView hidden_;                     // [rows wanted of the batch, hidden]
   // Of the step under way, one a logit row.
   std::vector<SampleRow> sample_rows_;

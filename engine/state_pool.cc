@@ -1,7 +1,6 @@
 #include "engine/state_pool.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace braid {
 
@@ -22,13 +21,15 @@ void ForEachRun(const MambaStateLayout& layout, int32_t computed, int32_t grid_p
 
 }  // namespace
 
-StatePool::StatePool(const CacheLayout& layout, int num_slots)
-    : layouts_(layout.mamba), memory_(static_cast<size_t>(layout.StateBytesPerSequence() * num_slots)) {
-  float* next = memory_.as<float>();
+absl::StatusOr<StatePool> StatePool::Make(Backend& backend, const CacheLayout& layout, int num_slots) {
+  StatePool pool(backend, layout.mamba);
+  ASSIGN_OR_RETURN(pool.memory_, backend.Allocate(static_cast<size_t>(layout.StateBytesPerSequence() * num_slots)));
+  float* next = pool.memory_.as<float>();
   for (const MambaStateLayout& shape : layout.mamba) {
-    layers_.push_back({.data = next, .slot_stride = layout.StateBytesPerSequence() / 4});
+    pool.layers_.push_back({.data = next, .slot_stride = layout.StateBytesPerSequence() / 4});
     next += shape.words();
   }
+  return pool;
 }
 
 void StatePool::Copy(int32_t from, int32_t to) const {
@@ -36,16 +37,18 @@ void StatePool::Copy(int32_t from, int32_t to) const {
     const MambaStateLayout& layout = layouts_[i];
     const float* const source = layers_[i].slot(from);
     float* const target = layers_[i].slot(to);
-    std::copy_n(source + layout.state_offset(), layout.state_words(), target + layout.state_offset());
-    const int64_t conv_words = layout.conv_rows() * layout.conv_row_words();
-    std::copy_n(source + layout.conv_offset(), conv_words, target + layout.conv_offset());
+    const auto copy = [&](int64_t offset, int64_t words) {
+      backend_->Copy(source + offset, target + offset, sizeof(float) * static_cast<size_t>(words));
+    };
+    copy(layout.state_offset(), layout.state_words());
+    copy(layout.conv_offset(), layout.conv_rows() * layout.conv_row_words());
   }
 }
 
 void StatePool::CopyOut(int layer, int32_t slot, int32_t computed, int32_t grid_position, std::byte* out) const {
   const float* const source = layers_[layer].slot(slot);
   ForEachRun(layouts_[layer], computed, grid_position, [&](int64_t offset, int64_t words) {
-    std::memcpy(out, source + offset, 4 * words);
+    backend_->Download(source + offset, out, 4 * words);
     out += 4 * words;
   });
 }
@@ -53,7 +56,7 @@ void StatePool::CopyOut(int layer, int32_t slot, int32_t computed, int32_t grid_
 void StatePool::CopyIn(const std::byte* in, int layer, int32_t slot, int32_t computed, int32_t grid_position) const {
   float* const target = layers_[layer].slot(slot);
   ForEachRun(layouts_[layer], computed, grid_position, [&](int64_t offset, int64_t words) {
-    std::memcpy(target + offset, in, 4 * words);
+    backend_->Upload(in, target + offset, 4 * words);
     in += 4 * words;
   });
 }

@@ -5,13 +5,15 @@
 #include <span>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "models/cache_layout.h"
 
 namespace braid {
 
 class StatePool {
  public:
-  StatePool(const CacheLayout& layout, int num_slots);
+  // ResourceExhausted when `backend`, whose memory it is, has not enough.
+  static absl::StatusOr<StatePool> Make(Backend& backend, const CacheLayout& layout, int num_slots);
 
   // One view a layer, in order.
   std::span<const StateLayer> layers() const { return layers_; }
@@ -26,7 +28,10 @@ class StatePool {
   void CopyIn(const std::byte* in, int layer, int32_t slot, int32_t computed, int32_t grid_position) const;
 
  private:
-  const std::vector<MambaStateLayout> layouts_;
+  StatePool(Backend& backend, std::vector<MambaStateLayout> layouts) : backend_(&backend), layouts_(std::move(layouts)) {}
+
+  Backend* backend_;
+  std::vector<MambaStateLayout> layouts_;
   Bytes memory_;
   std::vector<StateLayer> layers_;
 };

@@ -1,8 +1,10 @@
 // A backend packs weights and runs walks; a walk calls operations, each of the size worth fusing.
 #pragma once
 
+#include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -13,6 +15,7 @@
 #include "kernels/moe/moe.h"
 #include "kernels/norm/norm.h"
 #include "kernels/packed_weight.h"
+#include "kernels/precision.h"
 #include "kernels/rope_kv_write/rope_kv_write.h"
 #include "kernels/sample/sample.h"
 #include "kernels/scratch.h"
@@ -20,7 +23,8 @@
 
 namespace braid {
 
-// The op set: one virtual per operation. On the CPU every thread of the team calls each operation with the same
+// The op set: one virtual per operation. Pointers and views are memory of the backend (Backend::Allocate, Parameter, its
+// scratch); spans, batches and what hangs on them are memory of the host. On the CPU every thread of the team calls each operation with the same
 // arguments and does its share of it; when an operation returns, all shares of it are done.
 class Ops {
  public:
@@ -49,6 +53,9 @@ class Ops {
   Scratch scratch_;
 };
 
+// A walk over a batch that the backend may have padded.
+using BatchWalk = std::function<void(Ops&, const RaggedBatch&)>;
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -63,11 +70,28 @@ class Backend {
   // Runs `walk` with all threads of the backend; step memory comes from `scratch_base`.
   virtual void Run(const std::function<void(Ops&)>& walk) = 0;
 
+  // Runs `walk` over `batch`. The walk must be the same function of the batch's shape each time: a backend may repeat
+  // what it recorded of an earlier one instead, and may pad the batch up to `max_rows` rows to find one.
+  virtual void RunBatch(const RaggedBatch& batch, [[maybe_unused]] int64_t max_rows, const BatchWalk& walk) {
+    Run([&](Ops& ops) { walk(ops, batch); });
+  }
+
   // Returns the step memory that `walk` needs, by walking it with operations that take their memory and do nothing.
   virtual size_t MeasureScratch(const std::function<void(Ops&)>& walk) = 0;
 
-  // Sets the step memory for later runs.
-  virtual void ReserveScratch(size_t bytes) = 0;
+  // Sets the step memory for later runs. ResourceExhausted when there is not enough.
+  virtual absl::Status ReserveScratch(size_t bytes) = 0;
+
+  // Zeroed memory for operations. ResourceExhausted says what to lower.
+  virtual absl::StatusOr<Bytes> Allocate(size_t bytes) { return Bytes(bytes); }
+  virtual void Upload(const void* host, void* memory, size_t bytes) { std::memcpy(memory, host, bytes); }
+  virtual void Download(const void* memory, void* host, size_t bytes) { std::memcpy(host, memory, bytes); }
+  // Copies within the backend's memory, in order with what runs.
+  virtual void Copy(const void* from, void* to, size_t bytes) { std::memcpy(to, from, bytes); }
+  // What hears, on the thread that met it, that the device failed for good; when it returns the process ends.
+  virtual void OnFailure([[maybe_unused]] std::function<void(const absl::Status&)> hear) {}
+  // Bytes that could be allocated now; nothing when they are the host's.
+  virtual std::optional<int64_t> FreeBytes() const { return std::nullopt; }
 };
 
 // Plain loops in f32 on one thread: the definition.
@@ -76,6 +100,9 @@ std::unique_ptr<Backend> MakeRefBackend();
 // A team of `threads` on the instruction set `isa` ("auto", "avx2", "avx512", "avx512_vnni").
 // InvalidArgument when the machine lacks it; the message lists those it has.
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool own_cores);
+
+// The first CUDA device. NotFound without one; Unimplemented in a build without CUDA.
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(Precision precision = Precision::kFull);
 
 // The instruction sets of this machine that we have kernels for, best last; empty on a machine without AVX2 and FMA.
 std::vector<std::string> CpuIsas();

@@ -89,7 +89,10 @@ size_t CpuBackend::MeasureScratch(const std::function<void(Ops&)>& walk) {
   return ops.scratch().peak();
 }
 
-void CpuBackend::ReserveScratch(size_t bytes) { scratch_ = Bytes(std::max<size_t>(bytes, 64)); }
+absl::Status CpuBackend::ReserveScratch(size_t bytes) {
+  scratch_ = Bytes(std::max<size_t>(bytes, 64));
+  return absl::OkStatus();
+}
 
 std::vector<std::string> CpuIsas() {
   std::vector<std::string> names;

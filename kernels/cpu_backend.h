@@ -26,7 +26,7 @@ class CpuBackend final : public Backend {
   absl::StatusOr<std::unique_ptr<PackedWeight>> Pack(const WeightSource& source) override;
   void Run(const std::function<void(Ops&)>& walk) override;
   size_t MeasureScratch(const std::function<void(Ops&)>& walk) override;
-  void ReserveScratch(size_t bytes) override;
+  absl::Status ReserveScratch(size_t bytes) override;
 
  private:
   const CpuIsa& isa_;

@@ -37,7 +37,7 @@ TEST(CpuBackend, WalksOnEveryMemberOverTheSameStepMemory) {
   const auto backend = testing::MakeCpu("auto", 3);
   const auto walk = [](Ops& ops) { ops.scratch().Matrix(10, 16); };
   EXPECT_EQ(backend->MeasureScratch(walk), 640u);
-  backend->ReserveScratch(640);
+  ASSERT_TRUE(backend->ReserveScratch(640).ok());
   std::atomic<int> members{0};
   std::atomic<float*> place{nullptr};
   backend->Run([&](Ops& ops) {

@@ -13,8 +13,10 @@ struct SequenceSpan {
   int32_t start = 0;           // absolute position of its first token
   int32_t num_committed = 0;   // of these tokens, how many are final: all of a prompt chunk, the first of decode + drafts
   const int32_t* blocks = nullptr;  // block table: block i holds positions [i * block_size, (i + 1) * block_size)
+  int32_t num_blocks = 0;      // entries of the table that may be read
   int32_t state_slot = -1;     // of recurrent state; -1: the model has none
   int32_t state_position = 0;  // position up to which the slot's grid state is folded; a multiple of the grid
+  bool padding = false;        // its rows belong to nobody: nothing is kept of them
 };
 
 // The position up to which a sequence's state is folded after this step; see ssm/ssm.h.

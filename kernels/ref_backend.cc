@@ -44,7 +44,10 @@ class RefBackend final : public Backend {
     return ops.scratch().peak();
   }
 
-  void ReserveScratch(size_t bytes) override { scratch_ = Bytes(std::max<size_t>(bytes, 64)); }
+  absl::Status ReserveScratch(size_t bytes) override {
+    scratch_ = Bytes(std::max<size_t>(bytes, 64));
+    return absl::OkStatus();
+  }
 
  private:
   Bytes scratch_ = Bytes(64);  // never null: null means measuring

@@ -22,6 +22,8 @@ constexpr DTypeFacts kFacts[kNumDTypes] = {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
+size_t MappedSize(size_t size) { return (size + 4095) / 4096 * 4096; }
+
 }  // namespace
 
 const char* DTypeName(DType dtype) { return kFacts[static_cast<int>(dtype)].name; }
@@ -53,13 +55,12 @@ TensorView TensorView::Columns(int64_t begin, int64_t count) const {
 
 Bytes::Bytes(size_t size) : size_(size) {
   if (size == 0) return;
-  const size_t mapped = (size + 4095) / 4096 * 4096;
+  const size_t mapped = MappedSize(size);
   void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) throw std::bad_alloc();
   if (size >= kHugePage) madvise(data, mapped, MADV_HUGEPAGE);
-  data_ = {static_cast<std::byte*>(data), UnmapBytes{mapped}};
+  const auto unmap = [](std::byte* begin, size_t bytes) { munmap(begin, MappedSize(bytes)); };
+  data_ = {static_cast<std::byte*>(data), FreeBytes{unmap, size}};
 }
-
-void UnmapBytes::operator()(std::byte* data) const { munmap(data, mapped); }
 
 }  // namespace braid

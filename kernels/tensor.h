@@ -56,17 +56,21 @@ struct TensorView {
   TensorView Columns(int64_t begin, int64_t count) const;
 };
 
-// Gives mapped memory back to the system.
-struct UnmapBytes {
-  size_t mapped = 0;
-  void operator()(std::byte* data) const;
+// Gives memory back the way it was taken.
+struct FreeBytes {
+  void (*free)(std::byte* data, size_t size) = nullptr;
+  size_t size = 0;
+  void operator()(std::byte* data) const { free(data, size); }
 };
 
-// Owns zeroed bytes, aligned to a cache line, on huge pages where the kernel grants them.
+// Owns bytes. Made by size they are zeroed memory of the host, aligned to a cache line, on huge pages where the kernel
+// grants them; a backend's may lie on its device.
 class Bytes {
  public:
   Bytes() = default;
   explicit Bytes(size_t size);
+  // Takes `data` over.
+  Bytes(std::byte* data, size_t size, void (*free)(std::byte* data, size_t size)) : data_(data, {free, size}), size_(size) {}
   std::byte* data() const { return data_.get(); }
   template <class T>
   T* as() const {
@@ -75,7 +79,7 @@ class Bytes {
   size_t size() const { return size_; }
 
  private:
-  std::unique_ptr<std::byte, UnmapBytes> data_;
+  std::unique_ptr<std::byte, FreeBytes> data_;
   size_t size_ = 0;
 };
 

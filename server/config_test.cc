@@ -122,7 +122,7 @@ TEST(Config, ErrorsNameThePlaceTheValueAndWhatIsAccepted) {
   const struct { std::vector<const char*> flags, environment; std::vector<std::string> words; } cases[] = {
       {{"--port", "99999"}, {}, {"--port", "99999", "0..65535"}},
       {{"--port", "80x"}, {}, {"--port", "80x"}},
-      {{"--backend", "gpu"}, {}, {"--backend", "gpu", "cpu|ref"}},
+      {{"--device", "gpu"}, {}, {"--device", "gpu", "cpu|cuda|ref"}},
       {{"--memory", "4XB"}, {}, {"--memory", "4XB", "4GiB"}},
       {{"--drain-timeout-s", "-1"}, {}, {"--drain-timeout-s", "-1"}},
       {{"--ttft-buckets", "1,0.5"}, {}, {"--ttft-buckets", "1,0.5", "rising"}},

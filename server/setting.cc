@@ -218,8 +218,11 @@ std::vector<Setting> NetworkSettings() {
 std::vector<Setting> ComputeSettings() {
   const std::string group = "Compute and memory";
   return {
-      Choice("backend", group, {"cpu", "ref"}, "cpu", [](Config& c, int, const std::string& w) { c.engine.backend = w; },
-             "ref: plain loops, slow, for comparison"),
+      Choice("device", group, {"cpu", "cuda", "ref"}, "cpu", [](Config& c, int, const std::string& w) { c.engine.device = w; },
+             "Where the model runs; ref: plain loops on a CPU, slow, for comparison"),
+      Choice("cuda-precision", group, {"full", "bf16"}, "full",
+             [](Config& c, int, const std::string& w) { c.engine.cuda_precision = w; },
+             "Matrix products on CUDA; bf16: inputs and weights are rounded to it"),
       Choice("cpu-isa", group, {"auto", "avx2", "avx512", "avx512_vnni"}, "auto",
              [](Config& c, int, const std::string& w) { c.engine.cpu_isa = w; }, "Vector instructions"),
       Number("threads", group, [](Config& c) -> auto& { return c.engine.threads; }, 0, 1024, "Compute threads",

@@ -19,12 +19,13 @@ SampleRow GreedyRow(const SequenceStep& step, const SequenceRow& row, const Samp
 
 }  // namespace
 
-HeadDrafter::HeadDrafter(const Model& model, const DraftHead& head, Backend& backend, int max_rows)
-    : model_(model),
-      head_(head),
-      backend_(backend),
-      before_memory_(sizeof(float) * max_rows * model.info().hidden_size),
-      hidden_memory_(before_memory_.size()) {}
+absl::StatusOr<std::unique_ptr<HeadDrafter>> HeadDrafter::Make(const Model& model, const DraftHead& head,
+                                                               Backend& backend, int max_rows) {
+  const size_t bytes = sizeof(float) * static_cast<size_t>(max_rows) * static_cast<size_t>(model.info().hidden_size);
+  ASSIGN_OR_RETURN(Bytes before, backend.Allocate(bytes));
+  ASSIGN_OR_RETURN(Bytes hidden, backend.Allocate(bytes));
+  return std::unique_ptr<HeadDrafter>(new HeadDrafter(model, head, backend, std::move(before), std::move(hidden)));
+}
 
 void HeadDrafter::Draft(const StepPlan& plan, const CacheView& cache, const SpecOf& spec_of, SequenceTable* table) {
   steps_.clear();
@@ -76,6 +77,7 @@ RaggedBatch HeadDrafter::BatchOf(int pass, const SequenceTable& table) {
                       .start = step->start + pass,
                       .num_committed = 1,
                       .blocks = row.blocks.data(),
+                      .num_blocks = static_cast<int32_t>(row.blocks.size()),
                       .state_slot = row.state_slot,
                       .state_position = row.state_position});
     ids_.push_back(row.tokens.back());

@@ -1,6 +1,8 @@
 // Guesses by a model's draft head: chained passes of one token a sequence, just before the step that verifies them.
 #pragma once
 
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/sampling/sampler.h"
@@ -12,8 +14,9 @@ namespace braid {
 // Thread: its rank's.
 class HeadDrafter {
  public:
-  // For at most `max_rows` sequences a step.
-  HeadDrafter(const Model& model, const DraftHead& head, Backend& backend, int max_rows);
+  // For at most `max_rows` sequences a step. ResourceExhausted when the backend has not the memory.
+  static absl::StatusOr<std::unique_ptr<HeadDrafter>> Make(const Model& model, const DraftHead& head, Backend& backend,
+                                                           int max_rows);
 
   // Makes the drafts that `plan` leaves to the head and puts them behind their rows' tokens. Each is the token that the
   // sequence's parameters choose greedily of the head's logits. `cache` is the head's part.
@@ -24,6 +27,8 @@ class HeadDrafter {
                    TensorView before, TensorView hidden, std::span<const SampleRow> rows, std::span<SampledRow> sampled);
 
  private:
+  HeadDrafter(const Model& model, const DraftHead& head, Backend& backend, Bytes before, Bytes hidden)
+      : model_(model), head_(head), backend_(backend), before_memory_(std::move(before)), hidden_memory_(std::move(hidden)) {}
   void Guess(int pass, const CacheView& cache, const SpecOf& spec_of, SequenceTable* table);
   RaggedBatch BatchOf(int pass, const SequenceTable& table);
 

@@ -215,7 +215,7 @@ TEST(Importer, OtherLayoutsAreRefusedBeforeAnythingIsComputed) {
 
 TEST(Importer, AnOtherFingerprintIsTakenAndCounted) {
   EngineConfig ref = Config();
-  ref.backend = "ref";
+  ref.device = "ref";
   Sides sides("llama", {}, {}, ref);
   EXPECT_EQ(sides.Ask(Request(40, 20, true)).tokens, sides.AskAlone(Request(40, 20, true)).tokens);
   EXPECT_EQ(sides.importer.Stats().taken, 1u);

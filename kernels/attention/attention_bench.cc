@@ -39,7 +39,7 @@ void BM_PagedAttention(benchmark::State& state, DType dtype) {
     op.Attention({.q = TensorView::Of(q.data(), rows, width), .heads = kHeads, .scale = 0.088f, .batch = &batch,
                   .cache = cache, .out = TensorView::Of(out.data(), rows, width)});
   };
-  backend->ReserveScratch(backend->MeasureScratch(walk));
+  CHECK(backend->ReserveScratch(backend->MeasureScratch(walk)).ok());
   backend->Run(walk);  // warm
   for (auto _ : state) backend->Run(walk);
   const double pairs = static_cast<double>(rows) * (context - 0.5 * (tokens - 1));

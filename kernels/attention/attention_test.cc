@@ -127,6 +127,42 @@ TEST(Attention, EveryBackendAgreesWithRef) {
   }
 }
 
+// Queries, weights and finer caches are rounded to bf16: scores of a few units move by 2^-8 of their terms' size.
+TEST(Attention, Bf16ProductsOnCudaAreNearRef) {
+  Backend* const cuda = testing::Cuda(Precision::kBf16);
+  if (cuda == nullptr) GTEST_SKIP() << "no CUDA device";
+  const std::vector<Chunk> chunks = {{0, 1}, {0, 37}, {70, 1}, {31, 3}, {40, 0}, {600, 1}, {100, 40}};
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(absl::StrCat(shape.heads, "/", shape.kv_heads, " x ", shape.head_dim));
+    Cache cache(shape, static_cast<int>(chunks.size()), 640);
+    std::vector<uint64_t> seeds;
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      seeds.push_back(100 * i);
+      cache.Fill(static_cast<int>(i), seeds.back(), chunks[i].start + chunks[i].tokens);
+    }
+    const auto want = Attend(*MakeRefBackend(), shape, cache, chunks, seeds);
+    testing::ExpectNear(Attend(*cuda, shape, cache, chunks, seeds), want, 0.03f);
+  }
+}
+
+// Contexts that blocks divide among each other, and heads of up to 256 dimensions.
+TEST(Attention, LongContextsAndWideHeadsAgreeWithRef) {
+  constexpr Shape kWide[] = {{2, 1, 256, 16, DType::kF16}, {3, 1, 200, 32, DType::kF32}, {2, 2, 256, 32, DType::kBF16},
+                             {4, 1, 64, 32, DType::kBF16, 300, true, true}};
+  const std::vector<Chunk> chunks = {{700, 1}, {513, 3}, {0, 1}, {620, 12}};
+  for (const Shape& shape : kWide) {
+    SCOPED_TRACE(absl::StrCat(shape.heads, "/", shape.kv_heads, " x ", shape.head_dim));
+    Cache cache(shape, static_cast<int>(chunks.size()), 704);
+    std::vector<uint64_t> seeds;
+    for (size_t i = 0; i < chunks.size(); ++i) {
+      seeds.push_back(100 * i);
+      cache.Fill(static_cast<int>(i), seeds.back(), chunks[i].start + chunks[i].tokens);
+    }
+    ExpectBackendsAgree([&](Backend& backend) { return Attend(backend, shape, cache, chunks, seeds); },
+                        [&](const auto&) { return Tolerance(shape.head_dim + 704, 4); });
+  }
+}
+
 TEST(Attention, BitsOfARowDependNeitherOnCutsNorOnCompany) {
   constexpr int kLength = 75;
   for (const Shape& shape : kShapes) {

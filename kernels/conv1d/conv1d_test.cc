@@ -52,7 +52,7 @@ TEST(Conv1d, EveryBackendAgreesWithRef) {
 
 TEST(Conv1d, BitsDoNotDependOnCuts) {
   const MambaStateLayout layout = Layout(70, 4);
-  for (const auto& backend : testing::AllCpuBackends()) {
+  for (Backend* backend : testing::FastBackends()) {
     const std::vector<float> whole = Convolve(*backend, layout, {{1, {Chunk(40)}}});
     const Cuts drafts = {Chunk(31), Chunk(2), Decode(3, 0), Decode(3, 2), Decode(3, 1), Decode(0, 0)};
     for (const Cuts& cuts : {ChunksOf(40, 1), ChunksOf(40, 2), ChunksOf(40, 7), drafts}) {

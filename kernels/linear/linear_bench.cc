@@ -53,7 +53,7 @@ void BM_Linear(benchmark::State& state, DType dtype, std::string isa, int thread
     }
   };
   if (tokens > 1) weights.resize(1);
-  backend.ReserveScratch(backend.MeasureScratch(walk));
+  CHECK(backend.ReserveScratch(backend.MeasureScratch(walk)).ok());
   for (auto _ : state) backend.Run(walk);
   const double products = static_cast<double>(state.iterations()) * static_cast<double>(weights.size());
   state.counters["GB/s"] = benchmark::Counter(products * static_cast<double>(weights[0]->bytes()) * 1e-9,

@@ -1,4 +1,4 @@
-// Every instruction set against ref. An output's error is bounded from K, the formats and the operands:
+// Every instruction set and CUDA against ref. An output's error is bounded from K, the formats and the operands:
 //   f32 sums:          (K + 2) 2^-24 sum_k |x_k w_k|
 //   16-bit activations: sum over blocks of 32 of (max|x| / 65024) sum_k |w_k|, where the weight is of a block format;
 //                      codes times scale and the minimum's term are sums of their own: |w| is scale * code + |min|
@@ -115,14 +115,17 @@ void ExpectNearRef(const Case& c) {
   plain_case.y = Matrix(c.x.rows(), TotalRows(c.weight.source()));
   plain_case.weight.pair = false;
   const Matrix plain = RunLinear(*ref, plain_case);
-  ForEachIsa([&](const std::string& isa) {
-    const Matrix got = RunLinear(*MakeCpu(isa, 2), c);
+  const auto expect_near = [&](const Matrix& got) {
     for (int64_t t = 0; t < got.rows(); ++t) {
       for (int64_t j = 0; j < got.cols(); ++j) {
         ASSERT_NEAR(got.at(t, j), wanted.at(t, j), Tolerance(c, plain, t, j)) << "row " << t << " column " << j;
       }
     }
-  });
+  };
+  ForEachIsa([&](const std::string& isa) { expect_near(RunLinear(*MakeCpu(isa, 2), c)); });
+  if (testing::Cuda() == nullptr) return;
+  SCOPED_TRACE("cuda");
+  expect_near(RunLinear(*testing::Cuda(), c));
 }
 
 TEST(Linear, AgreesWithRefInEveryFormatAndShape) {
@@ -131,6 +134,32 @@ TEST(Linear, AgreesWithRefInEveryFormatAndShape) {
       const int64_t in = ColsFor(dtype, s.in);
       SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", s.tokens, "x", in, " to ", s.out));
       ExpectNearRef(MakeCase({{StoredWeight(dtype, s.out, in, 1)}}, s.tokens, in, s.out, Epilogue::kStore, false));
+    }
+  }
+}
+
+// Inputs and weights are rounded to bf16, 2^-9 each; the minimum of a block may cancel most of its weight.
+TEST(Linear, Bf16ProductsOnCudaAreOffByTheirRounding) {
+  if (testing::Cuda(Precision::kBf16) == nullptr) GTEST_SKIP() << "no CUDA device";
+  for (DType dtype : testing::kWeightFormats) {
+    for (int64_t tokens : {1, 20, 131}) {
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", tokens));
+      const int64_t in = ColsFor(dtype, 160);
+      const Case c = MakeCase({{StoredWeight(dtype, 70, in, 1)}}, tokens, in, 70, Epilogue::kStore, false);
+      const Matrix wanted = RunLinear(*MakeRefBackend(), c), got = RunLinear(*testing::Cuda(Precision::kBf16), c);
+      const WeightPart part = c.weight.stored[0].part();
+      std::vector<float> w(in);
+      double largest_error = 0;
+      for (int64_t j = 0; j < 70; ++j) {
+        DequantizeRow(part, j, w.data());
+        for (int64_t t = 0; t < tokens; ++t) {
+          double sum = 0;
+          for (int64_t k = 0; k < in; ++k) sum += std::abs(double{c.x.at(t, k)} * w[k]);
+          ASSERT_NEAR(got.at(t, j), wanted.at(t, j), 0x1.04p-8 * sum) << "row " << t << " column " << j;
+          largest_error = std::max(largest_error, std::abs(double{got.at(t, j)} - wanted.at(t, j)) / (sum + 1e-30));
+        }
+      }
+      EXPECT_GT(largest_error, 0x1p-20) << "nothing was rounded";
     }
   }
 }
@@ -286,18 +315,19 @@ TEST(Linear, NonFiniteInputsGiveNonFiniteOutputsOfTheirRowOnly) {
     for (float bad : {INFINITY, -INFINITY, NAN}) {
       for (Epilogue epilogue : {Epilogue::kStore, Epilogue::kRelu2}) {
         const int64_t in = ColsFor(dtype, 64);
-        Case c = MakeCase({{StoredWeight(dtype, 16, in, 1)}}, 3, in, 16, epilogue, false);
-        const auto backend = MakeCpu("auto", 1);
-        const Matrix sound = RunLinear(*backend, c);
-        for (int64_t k = 0; k < in; ++k) c.x.at(1, k) = k % 2 == 0 ? bad : 1.0f;
-        const Matrix got = RunLinear(*backend, c);
-        EXPECT_TRUE(SameBits(got.row(0), sound.row(0), 16));
-        EXPECT_TRUE(SameBits(got.row(2), sound.row(2), 16));
-        if (std::isnan(bad)) {
-          EXPECT_TRUE(std::isnan(got.at(1, 3))) << DTypeName(dtype);
-        }
-        if (IsBlockFormat(dtype)) {
-          EXPECT_TRUE(std::isnan(got.at(1, 3))) << DTypeName(dtype);
+        const Case c = MakeCase({{StoredWeight(dtype, 16, in, 1)}}, 3, in, 16, epilogue, false);
+        Case spoilt = c;
+        for (int64_t k = 0; k < in; ++k) spoilt.x.at(1, k) = k % 2 == 0 ? bad : 1.0f;
+        const auto cpu = MakeCpu("auto", 1);
+        for (Backend* backend : {cpu.get(), testing::Cuda()}) {
+          if (backend == nullptr) continue;
+          SCOPED_TRACE(absl::StrCat(backend->Name(), " ", DTypeName(dtype)));
+          const Matrix sound = RunLinear(*backend, c), got = RunLinear(*backend, spoilt);
+          EXPECT_TRUE(SameBits(got.row(0), sound.row(0), 16));
+          EXPECT_TRUE(SameBits(got.row(2), sound.row(2), 16));
+          if (std::isnan(bad) || IsBlockFormat(dtype)) {
+            EXPECT_TRUE(std::isnan(got.at(1, 3)));
+          }
         }
       }
     }
@@ -308,7 +338,8 @@ class PackTest : public ::testing::Test {
  protected:
   // Expects both backends to refuse `source` with a message that has `word`.
   void ExpectRefused(const WeightSource& source, const std::string& word) {
-    for (Backend* backend : {ref_.get(), cpu_.get()}) {
+    for (Backend* backend : {ref_.get(), cpu_.get(), testing::Cuda()}) {
+      if (backend == nullptr) continue;
       const auto packed = backend->Pack(source);
       ASSERT_FALSE(packed.ok());
       EXPECT_EQ(packed.status().code(), absl::StatusCode::kInvalidArgument);
@@ -396,6 +427,11 @@ TEST_F(PackTest, KeepsTheStoredPrecision) {
     const bool widened = dtype == DType::kQ3_K || dtype == DType::kQ4_K || dtype == DType::kQ5_K;
     EXPECT_GE(packed, bytes) << DTypeName(dtype);
     EXPECT_LE(packed, widened ? bytes + rows * cols / 64 : bytes) << DTypeName(dtype);
+    if (testing::Cuda() == nullptr) continue;
+    // NVFP4 and MXFP4 have an f32 for each row there.
+    const int64_t on_device = PackOrDie(*testing::Cuda(), {.parts = {stored.part()}})->bytes();
+    EXPECT_GE(on_device, bytes) << DTypeName(dtype);
+    EXPECT_LE(on_device, bytes + (widened ? rows * cols / 64 : 4 * rows)) << DTypeName(dtype);
   }
 }
 

@@ -38,7 +38,7 @@ void BM_Experts(benchmark::State& state) {
     ops.Experts({TensorView::Of(x.data(), tokens, kWidth), up, down, kTopK, ids.data(), weights.data(), false,
                  TensorView::Of(y.data(), tokens, kWidth)});
   };
-  backend->ReserveScratch(backend->MeasureScratch(walk));
+  CHECK(backend->ReserveScratch(backend->MeasureScratch(walk)).ok());
   for (auto _ : state) backend->Run(walk);
   const double steps = static_cast<double>(state.iterations());
   state.counters["GB/s"] = benchmark::Counter(

@@ -1,4 +1,4 @@
-// Every instruction set against ref. The tolerance is relative to the row's largest magnitude: plain formats sum
+// Every instruction set and CUDA against ref. The tolerance is relative to the row's largest magnitude: plain formats sum
 // K = width + inter terms, (K + top_k) 2^-24 * 64 for cancellation; block formats round activations twice, 1/32512 each,
 // through the square, whose errors of random sign come to a few parts in a hundred of the row.
 #include <algorithm>
@@ -115,6 +115,9 @@ TEST(Experts, AgreeWithRefInEveryFormatAndShape) {
         for (bool add : {false, true}) {
           const Matrix wanted = RunExperts(*MakeRefBackend(), layer, tokens, add);
           ForEachIsa([&](const std::string& isa) { ExpectNear(RunExperts(*MakeCpu(isa, 2), layer, tokens, add), wanted, relative); });
+          if (testing::Cuda() == nullptr || top_k != 3 || add != (count % 2 == 1)) continue;
+          SCOPED_TRACE("cuda");
+          ExpectNear(RunExperts(*testing::Cuda(), layer, tokens, add), wanted, relative);
         }
       }
     }
@@ -134,6 +137,10 @@ TEST(Experts, GatesAndBiasesAgreeWithRef) {
         ExpectNear(got, wanted, IsBlocks(dtype) ? 0.05 : 1e-4);
         EXPECT_TRUE(SameBits(got, bits));
       });
+      if (testing::Cuda() == nullptr) continue;
+      SCOPED_TRACE("cuda");
+      ExpectNear(RunExperts(*testing::Cuda(), layer, tokens, true), wanted, 1e-4);
+      ExpectNear(RunExperts(*testing::Cuda(Precision::kBf16), layer, tokens, true), wanted, 0.05);
     }
   }
 }
@@ -143,6 +150,9 @@ TEST(Experts, OddWidthsOfPlainFormats) {
   const Tokens tokens = MakeTokens(11, 19, 3, 2);
   const Matrix wanted = RunExperts(*MakeRefBackend(), layer, tokens, false);
   ForEachIsa([&](const std::string& isa) { ExpectNear(RunExperts(*MakeCpu(isa, 3), layer, tokens, false), wanted, 1e-3); });
+  if (testing::Cuda() == nullptr) return;
+  SCOPED_TRACE("cuda");
+  ExpectNear(RunExperts(*testing::Cuda(), layer, tokens, false), wanted, 1e-4);
 }
 
 TEST(Experts, AllIsasGiveEqualBits) {

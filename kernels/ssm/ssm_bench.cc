@@ -39,7 +39,7 @@ void BM_Ssm(benchmark::State& state) {
             .dt_max = std::numeric_limits<float>::infinity(), .batch = &batch, .layout = kLayout,
             .state = {slots.as<float>(), kLayout.words()}, .y = TensorView::Of(y.data(), rows, kLayout.d_inner())});
   };
-  backend->ReserveScratch(backend->MeasureScratch(walk));
+  CHECK(backend->ReserveScratch(backend->MeasureScratch(walk)).ok());
   backend->Run(walk);  // warm
   for (auto _ : state) backend->Run(walk);
   const double words = static_cast<double>(kLayout.state_words());

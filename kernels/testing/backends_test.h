@@ -1,4 +1,4 @@
-// Runs one piece of work on ref and on every instruction set with one and with three threads.
+// Runs one piece of work on ref, on every instruction set with one and with three threads, and on CUDA.
 #pragma once
 
 #include <functional>
@@ -42,6 +42,15 @@ inline const std::vector<std::unique_ptr<Backend>>& AllCpuBackends() {
   return *backends;
 }
 
+// Those of the CPU, and CUDA where there is one.
+inline std::vector<Backend*> FastBackends() {
+  std::vector<Backend*> backends;
+  for (const auto& backend : AllCpuBackends()) backends.push_back(backend.get());
+  if (Cuda() != nullptr) backends.push_back(Cuda());
+  return backends;
+}
+inline bool IsCuda(const Backend& backend) { return backend.Name().starts_with("cuda"); }
+
 inline bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && SameBits(a.data(), b.data(), static_cast<int64_t>(a.size()));
 }
@@ -51,8 +60,8 @@ inline void ExpectNear(const std::vector<float>& got, const std::vector<float>& 
   for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], tolerance) << "element " << i;
 }
 
-// `work(backend)` returns what an operation wrote. Every CPU backend must be within `tolerance` of ref, and all must
-// agree to the bit.
+// `work(backend)` returns what an operation wrote. Every backend must be within `tolerance` of ref, and those of the CPU
+// must agree to the bit.
 inline void ExpectBackendsAgree(const std::function<std::vector<float>(Backend&)>& work,
                                 const std::function<float(const std::vector<float>&)>& tolerance) {
   const std::vector<float> want = work(*MakeRefBackend());
@@ -64,6 +73,9 @@ inline void ExpectBackendsAgree(const std::function<std::vector<float>(Backend&)
     if (first.empty()) first = got;
     EXPECT_TRUE(SameBits(got, first)) << "bits differ from " << AllCpuBackends()[0]->Name();
   }
+  if (Cuda() == nullptr) return;
+  SCOPED_TRACE(Cuda()->Name());
+  ExpectNear(work(*Cuda()), want, tolerance(want));
 }
 
 }  // namespace braid::testing

@@ -14,6 +14,7 @@
 #include "kernels/backend.h"
 #include "kernels/cpu_backend.h"
 #include "kernels/float_types.h"
+#include "kernels/testing/device_arguments.h"
 
 namespace braid::testing {
 
@@ -37,9 +38,22 @@ inline std::unique_ptr<Backend> MakeCpu(const std::string& isa, int threads) {
   return std::move(*backend);
 }
 
+// The CUDA device, or its emulation, for arguments in the host's memory; null, and said so, where there is none.
+inline Backend* Cuda(Precision precision = Precision::kFull) {
+  static const auto make = [](Precision wanted) -> Backend* {
+    auto backend = MakeCudaBackend(wanted);
+    if (backend.ok()) return new DeviceArgumentBackend(*std::move(backend));
+    std::printf("[  SKIPPED ] %s\n", backend.status().ToString().c_str());
+    return nullptr;
+  };
+  static Backend* const full = make(Precision::kFull);
+  static Backend* const bf16 = make(Precision::kBf16);
+  return precision == Precision::kFull ? full : bf16;
+}
+
 // Measures, reserves and runs `walk`.
 inline void RunWalk(Backend& backend, const std::function<void(Ops&)>& walk) {
-  backend.ReserveScratch(backend.MeasureScratch(walk));
+  EXPECT_TRUE(backend.ReserveScratch(backend.MeasureScratch(walk)).ok());
   backend.Run(walk);
 }
 

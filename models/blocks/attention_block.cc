@@ -7,7 +7,7 @@ namespace braid {
 // projected [tokens, q + k + v] = q with its positions, k, v; the latter two are in the cache as well
 void AttentionBlock::Project(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary,
                              TensorView h, TensorView projected) const {
-  op.Linear({.x = h, .weight = qkv.get(), .bias = DataOrNull(qkv_bias), .y = projected});
+  op.Linear({.x = h, .weight = qkv.get(), .bias = qkv_bias.data(), .y = projected});
   const TensorView q = projected.Columns(0, shape.q_size());
   const TensorView k = projected.Columns(shape.q_size(), shape.kv_size());
   if (!q_norm.empty()) {
@@ -17,7 +17,7 @@ void AttentionBlock::Project(Ops& op, const RaggedBatch& batch, const KvLayer& c
   op.RopeKvWrite({.q = q,
                   .k = k,
                   .v = projected.Columns(shape.q_size() + shape.kv_size(), shape.kv_size()),
-                  .inverse_frequencies = rotary.inverse_frequencies,
+                  .inverse_frequencies = rotary.inverse_frequencies.span(),
                   .adjacent_pairs = rotary.adjacent_pairs,
                   .scale = rotary.scale,
                   .batch = &batch,
@@ -41,14 +41,14 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
                 .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
                 .window = window,
                 .first = first,
-                .slopes = DataOrNull(slopes),
-                .sinks = DataOrNull(sinks),
+                .slopes = slopes.data(),
+                .sinks = sinks.data(),
                 .batch = &batch,
                 .cache = cache,
                 .out = attended});
   op.Linear({.x = attended,
              .weight = output.get(),
-             .bias = DataOrNull(output_bias),
+             .bias = output_bias.data(),
              .epilogue = Epilogue::kAdd,
              .y = x});
 }
@@ -63,8 +63,8 @@ AttentionBlock BindAttention(const WeightLoader& w, const AttentionShape& shape,
   AttentionBlock attention{.shape = shape,
                            .qkv = w.Stack(rows_of(".weight"), shape.hidden),
                            .output = w.Matrix(absl::StrCat(names.output, ".weight"), shape.hidden, shape.q_size())};
-  if (biases.qkv) attention.qkv_bias = w.FloatStack(rows_of(".bias"));
-  if (biases.output) attention.output_bias = w.Floats(absl::StrCat(names.output, ".bias"), {shape.hidden});
+  if (biases.qkv) attention.qkv_bias = w.Keep(w.FloatStack(rows_of(".bias")));
+  if (biases.output) attention.output_bias = w.KeepFloats(absl::StrCat(names.output, ".bias"), {shape.hidden});
   return attention;
 }
 

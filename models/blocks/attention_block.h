@@ -18,27 +18,27 @@ struct AttentionShape {
 
 // How positions enter; no frequencies: not at all.
 struct Rotary {
-  std::vector<float> inverse_frequencies;
+  Parameter inverse_frequencies;
   bool adjacent_pairs = false;
   float scale = 1.0f;  // of what rotates
 };
 
-inline Rotary RotaryOf(const RopeConfig& rope, int head_dim) {
-  return {InverseFrequencies(rope, static_cast<int>(rope.partial * static_cast<float>(head_dim))), rope.adjacent_pairs,
-          rope.attention_factor};
+inline Rotary RotaryOf(const WeightLoader& w, const RopeConfig& rope, int head_dim) {
+  const int rotary_dim = static_cast<int>(rope.partial * static_cast<float>(head_dim));
+  return {w.Keep(InverseFrequencies(rope, rotary_dim)), rope.adjacent_pairs, rope.attention_factor};
 }
 
 struct AttentionBlock {
   AttentionShape shape;
   Weight qkv;                     // [q + k + v, hidden]
-  std::vector<float> qkv_bias;    // empty: none
+  Parameter qkv_bias;    // empty: none
   Weight output;                  // [hidden, q]
-  std::vector<float> output_bias;
-  std::vector<float> q_norm, k_norm;  // [head_dim] of each head, before positions; empty: none
+  Parameter output_bias;
+  Parameter q_norm, k_norm;  // [head_dim] of each head, before positions; empty: none
   float norm_eps = 1e-5f;
   int window = 0;                     // positions that a query sees; 0: all
   int first = 0;                      // the first position that is seen (attention.h)
-  std::vector<float> slopes, sinks;   // [heads]; empty: none
+  Parameter slopes, sinks;            // [heads]; empty: none
 
   // x += attention(h). h [tokens, hidden] normed, x [tokens, hidden] residual.
   void Forward(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary, TensorView h,

@@ -12,22 +12,30 @@ MambaStateLayout StateLayoutOf(const MambaConfig& config) {
           .conv_kernel = config.conv_kernel};
 }
 
+namespace {
+
+std::vector<float> DecaysOf(std::vector<float> a_log) {
+  for (float& a : a_log) a = -std::exp(a);
+  return a_log;
+}
+
+}  // namespace
+
 Mamba2Block BindMamba2(const WeightLoader& w, const MambaConfig& mamba, int hidden_size, float norm_eps) {
   const int64_t inner = mamba.inner_size(), conv = mamba.conv_size(), heads = mamba.num_heads;
   const int64_t projected = inner + conv + heads;
   Mamba2Block block{.config = mamba,
                     .norm_eps = norm_eps,
                     .in_proj = w.Matrix("in_proj.weight", projected, hidden_size),
-                    .conv_weight = w.Floats("conv1d.weight", {conv, 1, mamba.conv_kernel}),
-                    .a = w.Floats("A_log", {heads}),
-                    .d = w.Floats("D", {heads}),
-                    .dt_bias = w.Floats("dt_bias", {heads}),
-                    .norm_weight = w.Floats("norm.weight", {inner}),
+                    .conv_weight = w.KeepFloats("conv1d.weight", {conv, 1, mamba.conv_kernel}),
+                    .a = w.Keep(DecaysOf(w.Floats("A_log", {heads}))),
+                    .d = w.KeepFloats("D", {heads}),
+                    .dt_bias = w.KeepFloats("dt_bias", {heads}),
+                    .norm_weight = w.KeepFloats("norm.weight", {inner}),
                     .out_proj = w.Matrix("out_proj.weight", hidden_size, inner)};
-  if (mamba.use_conv_bias) block.conv_bias = w.Floats("conv1d.bias", {conv});
-  if (mamba.use_bias) block.in_proj_bias = w.Floats("in_proj.bias", {projected});
-  if (mamba.use_bias) block.out_proj_bias = w.Floats("out_proj.bias", {hidden_size});
-  for (float& a : block.a) a = -std::exp(a);
+  if (mamba.use_conv_bias) block.conv_bias = w.KeepFloats("conv1d.bias", {conv});
+  if (mamba.use_bias) block.in_proj_bias = w.KeepFloats("in_proj.bias", {projected});
+  if (mamba.use_bias) block.out_proj_bias = w.KeepFloats("out_proj.bias", {hidden_size});
   return block;
 }
 
@@ -38,10 +46,10 @@ void Mamba2Block::Forward(Ops& op, const RaggedBatch& batch, const MambaStateLay
   const TensorView projected = op.scratch().Matrix(h.rows, inner + conv + config.num_heads);
   const TensorView xbc = op.scratch().Matrix(h.rows, conv);
   const TensorView y = op.scratch().Matrix(h.rows, inner);
-  op.Linear({.x = h, .weight = in_proj.get(), .bias = DataOrNull(in_proj_bias), .y = projected});
+  op.Linear({.x = h, .weight = in_proj.get(), .bias = in_proj_bias.data(), .y = projected});
   op.Conv1d({.x = projected.Columns(inner, conv),
              .weight = conv_weight.data(),
-             .bias = DataOrNull(conv_bias),
+             .bias = conv_bias.data(),
              .batch = &batch,
              .layout = layout,
              .state = state,
@@ -65,7 +73,7 @@ void Mamba2Block::Forward(Ops& op, const RaggedBatch& batch, const MambaStateLay
                    .y = y});
   op.Linear({.x = y,
              .weight = out_proj.get(),
-             .bias = DataOrNull(out_proj_bias),
+             .bias = out_proj_bias.data(),
              .epilogue = Epilogue::kAdd,
              .y = x});
 }

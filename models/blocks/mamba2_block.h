@@ -11,13 +11,13 @@ struct Mamba2Block {
   MambaConfig config;
   float norm_eps = 1e-5f;
   Weight in_proj;                      // [d_inner + conv_dim + heads, hidden]
-  std::vector<float> in_proj_bias;     // empty: none
-  std::vector<float> conv_weight;      // [conv_dim, K]
-  std::vector<float> conv_bias;        // empty: none
-  std::vector<float> a, d, dt_bias;    // [heads]; a = -exp(A_log)
-  std::vector<float> norm_weight;      // [d_inner]
+  Parameter in_proj_bias;     // empty: none
+  Parameter conv_weight;      // [conv_dim, K]
+  Parameter conv_bias;        // empty: none
+  Parameter a, d, dt_bias;    // [heads]; a = -exp(A_log)
+  Parameter norm_weight;      // [d_inner]
   Weight out_proj;                     // [hidden, d_inner]
-  std::vector<float> out_proj_bias;
+  Parameter out_proj_bias;
 
   // x += mamba2(h). h [tokens, hidden] normed.
   void Forward(Ops& op, const RaggedBatch& batch, const MambaStateLayout& layout, const StateLayer& state, TensorView h,

@@ -12,8 +12,8 @@ void GatedMlpBlock::Forward(Ops& op, TensorView h, TensorView x) const {
 void MlpBlock::Forward(Ops& op, TensorView h, TensorView x) const {
   Scratch::Scope scope(op.scratch());
   const TensorView inner = op.scratch().Matrix(h.rows, intermediate);
-  op.Linear({.x = h, .weight = up.get(), .bias = DataOrNull(up_bias), .epilogue = activation, .y = inner});
-  op.Linear({.x = inner, .weight = down.get(), .bias = DataOrNull(down_bias), .epilogue = Epilogue::kAdd, .y = x});
+  op.Linear({.x = h, .weight = up.get(), .bias = up_bias.data(), .epilogue = activation, .y = inner});
+  op.Linear({.x = inner, .weight = down.get(), .bias = down_bias.data(), .epilogue = Epilogue::kAdd, .y = x});
 }
 
 MlpBlock BindMlp(const WeightLoader& w, int hidden, int intermediate, MlpBias bias) {
@@ -21,8 +21,8 @@ MlpBlock BindMlp(const WeightLoader& w, int hidden, int intermediate, MlpBias bi
                .up = w.Matrix("up_proj.weight", intermediate, hidden),
                .down = w.Matrix("down_proj.weight", hidden, intermediate)};
   if (bias == MlpBias::kNone) return mlp;
-  mlp.up_bias = w.Floats("up_proj.bias", {intermediate});
-  mlp.down_bias = w.Floats("down_proj.bias", {hidden});
+  mlp.up_bias = w.KeepFloats("up_proj.bias", {intermediate});
+  mlp.down_bias = w.KeepFloats("down_proj.bias", {hidden});
   return mlp;
 }
 

@@ -19,7 +19,7 @@ struct MlpBlock {
   int intermediate = 0;
   Weight up;    // [intermediate, hidden]
   Weight down;  // [hidden, intermediate]
-  std::vector<float> up_bias, down_bias;  // empty: none
+  Parameter up_bias, down_bias;  // empty: none
   Epilogue activation = Epilogue::kRelu2;
 
   void Forward(Ops& op, TensorView h, TensorView x) const;

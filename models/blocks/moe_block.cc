@@ -6,13 +6,13 @@ MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config) {
   const MoeConfig& moe = config.moe;
   const int hidden = config.hidden_size, width = moe.latent_size.value_or(hidden);
   MoeBlock block{.config = moe,
-                 .gate = w.Floats("gate.weight", {moe.num_experts, hidden}),
-                 .selection_bias = w.Floats("gate.e_score_correction_bias", {moe.num_experts})};
+                 .gate = w.KeepFloats("gate.weight", {moe.num_experts, hidden}),
+                 .selection_bias = w.KeepFloats("gate.e_score_correction_bias", {moe.num_experts})};
   if (moe.latent_size) {
     block.to_latent = w.Matrix("fc1_latent_proj.weight", width, hidden);
     block.from_latent = w.Matrix("fc2_latent_proj.weight", hidden, width);
-    if (config.mlp.bias) block.to_latent_bias = w.Floats("fc1_latent_proj.bias", {width});
-    if (config.mlp.bias) block.from_latent_bias = w.Floats("fc2_latent_proj.bias", {hidden});
+    if (config.mlp.bias) block.to_latent_bias = w.KeepFloats("fc1_latent_proj.bias", {width});
+    if (config.mlp.bias) block.from_latent_bias = w.KeepFloats("fc2_latent_proj.bias", {hidden});
   }
   for (int e = 0; e < moe.num_experts; ++e) {
     const WeightLoader expert = w.Child(absl::StrCat("experts.", e, "."));
@@ -39,7 +39,7 @@ void MoeBlock::Forward(Ops& op, TensorView h, TensorView x) const {
   auto* expert_weights = op.scratch().Array<float>(h.rows * config.top_k);
   op.Route({.x = h,
             .gate = gate.data(),
-            .bias = DataOrNull(selection_bias),
+            .bias = selection_bias.data(),
             .experts = config.num_experts,
             .top_k = config.top_k,
             .groups = config.num_groups,
@@ -47,7 +47,7 @@ void MoeBlock::Forward(Ops& op, TensorView h, TensorView x) const {
             .normalize = config.norm_top_k_prob,
             .scale = config.routed_scaling_factor,
             .scoring = config.scoring,
-            .logit_bias = DataOrNull(gate_bias),
+            .logit_bias = gate_bias.data(),
             .expert_ids = expert_ids,
             .expert_weights = expert_weights});
   ExpertsArgs experts{.x = h,
@@ -59,19 +59,19 @@ void MoeBlock::Forward(Ops& op, TensorView h, TensorView x) const {
                       .add = true,
                       .y = x,
                       .epilogue = epilogue,
-                      .up_bias = DataOrNull(up_bias),
-                      .down_bias = DataOrNull(down_bias)};
+                      .up_bias = up_bias.data(),
+                      .down_bias = down_bias.data()};
   if (to_latent != nullptr) {
     const TensorView latent = op.scratch().Matrix(h.rows, to_latent->rows());
     const TensorView mixed = op.scratch().Matrix(h.rows, to_latent->rows());
-    op.Linear({.x = h, .weight = to_latent.get(), .bias = DataOrNull(to_latent_bias), .y = latent});
+    op.Linear({.x = h, .weight = to_latent.get(), .bias = to_latent_bias.data(), .y = latent});
     experts.x = latent;
     experts.add = false;
     experts.y = mixed;
     op.Experts(experts);
     op.Linear({.x = mixed,
                .weight = from_latent.get(),
-               .bias = DataOrNull(from_latent_bias),
+               .bias = from_latent_bias.data(),
                .epilogue = Epilogue::kAdd,
                .y = x});
   } else {

@@ -9,15 +9,15 @@ namespace braid {
 
 struct MoeBlock {
   MoeConfig config;
-  std::vector<float> gate;             // [experts, hidden]
-  std::vector<float> gate_bias;        // [experts], of the logits; empty: none
-  std::vector<float> selection_bias;   // [experts], for choosing only; empty: none
+  Parameter gate;             // [experts, hidden]
+  Parameter gate_bias;        // [experts], of the logits; empty: none
+  Parameter selection_bias;   // [experts], for choosing only; empty: none
   Weight to_latent, from_latent;       // [latent, hidden], [hidden, latent]; null without latent
-  std::vector<float> to_latent_bias, from_latent_bias;
+  Parameter to_latent_bias, from_latent_bias;
   Epilogue epilogue = Epilogue::kRelu2;
   std::vector<Weight> up, down;        // per expert [inter, width] (a pair of them for a gate), [width, inter]
   std::vector<const PackedWeight*> up_views, down_views;
-  std::vector<float> up_bias, down_bias;  // [experts, rows]; empty: none
+  Parameter up_bias, down_bias;  // [experts, rows]; empty: none
 
   // Takes the next expert.
   void AddExpert(Weight up_weight, Weight down_weight);

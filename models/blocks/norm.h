@@ -6,8 +6,8 @@
 namespace braid {
 
 struct Norm {
-  std::vector<float> weight;  // [hidden]
-  std::vector<float> bias;    // empty: RMSNorm
+  Parameter weight;  // [hidden]
+  Parameter bias;    // empty: RMSNorm
   float eps = 1e-5f;
 
   // y = norm(x), rows [tokens, hidden]; y may be x.

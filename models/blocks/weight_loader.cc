@@ -167,6 +167,15 @@ std::vector<float> WeightLoader::Floats(std::string_view name, const Shape& shap
   return values;
 }
 
+Parameter WeightLoader::Keep(const std::vector<float>& values) const {
+  if (!scope_.status().ok()) return {};
+  absl::StatusOr<Parameter> parameter = Parameter::Make(*backend_, values);
+  if (parameter.ok()) return *std::move(parameter);
+  scope_.Fail(absl::Status(parameter.status().code(),
+                           absl::StrCat(scope_.checkpoint().path(), ": ", scope_.prefix(), "*: ", parameter.status().message())));
+  return {};
+}
+
 std::vector<float> WeightLoader::FloatStack(const std::vector<RowsOf>& vectors) const {
   std::vector<float> all;
   for (const RowsOf& vector : vectors) {

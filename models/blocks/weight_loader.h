@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/parameter.h"
 #include "models/model.h"
 #include "models/weights/matrix_rows.h"
 #include "models/weights/quantization.h"
@@ -22,8 +23,6 @@ struct RowsOf {
 };
 
 using Weight = std::unique_ptr<const PackedWeight>;
-
-inline const float* DataOrNull(const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); }
 
 // A WeightScope that packs what it finds, in whatever format it is stored, and counts it. The first error stays in the
 // scope; after it, answers are empty. Thread: the loading one.
@@ -57,6 +56,10 @@ class WeightLoader {
   std::vector<float> Floats(std::string_view name, const Shape& shape) const;
   // Vectors one behind the other.
   std::vector<float> FloatStack(const std::vector<RowsOf>& vectors) const;
+  // Values where the backend's operations read them.
+  Parameter Keep(const std::vector<float>& values) const;
+  // Both at once: a tensor as it is stored.
+  Parameter KeepFloats(std::string_view name, const Shape& shape) const { return Keep(Floats(name, shape)); }
 
   int64_t packed_bytes() const { return tally_->packed; }
   absl::Status status() const { return scope_.status(); }

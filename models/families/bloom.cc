@@ -8,8 +8,8 @@ namespace braid {
 namespace {
 
 Norm BindNorm(const WeightLoader& w, const std::string& name, const BloomConfig& c) {
-  return {.weight = w.Floats(name + ".weight", {c.hidden_size}),
-          .bias = w.Floats(name + ".bias", {c.hidden_size}),
+  return {.weight = w.KeepFloats(name + ".weight", {c.hidden_size}),
+          .bias = w.KeepFloats(name + ".bias", {c.hidden_size}),
           .eps = c.norm_eps};
 }
 
@@ -41,10 +41,12 @@ AttentionBlock BindAttention(const WeightLoader& w, const BloomConfig& c) {
   AttentionBlock attention{.shape = {c.hidden_size, c.num_heads, c.num_heads, c.head_dim()},
                            .qkv = w.MatrixRows("query_key_value.weight", 3LL * c.hidden_size, c.hidden_size, rows),
                            .output = w.Matrix("dense.weight", c.hidden_size, c.hidden_size),
-                           .output_bias = w.Floats("dense.bias", {c.hidden_size}),
-                           .slopes = AlibiSlopes(c.num_heads)};
+                           .output_bias = w.KeepFloats("dense.bias", {c.hidden_size}),
+                           .slopes = w.Keep(AlibiSlopes(c.num_heads))};
   const std::vector<float> bias = w.Floats("query_key_value.bias", {3LL * c.hidden_size});
-  for (size_t i = 0; i < bias.size(); ++i) attention.qkv_bias.push_back(bias[rows[i]]);
+  std::vector<float> ordered;
+  for (size_t i = 0; i < bias.size(); ++i) ordered.push_back(bias[rows[i]]);
+  attention.qkv_bias = w.Keep(ordered);
   return attention;
 }
 
@@ -53,8 +55,8 @@ MlpBlock BindMlp(const WeightLoader& w, const BloomConfig& c) {
   return {.intermediate = inner,
           .up = w.Matrix("dense_h_to_4h.weight", inner, c.hidden_size),
           .down = w.Matrix("dense_4h_to_h.weight", c.hidden_size, inner),
-          .up_bias = w.Floats("dense_h_to_4h.bias", {inner}),
-          .down_bias = w.Floats("dense_4h_to_h.bias", {c.hidden_size}),
+          .up_bias = w.KeepFloats("dense_h_to_4h.bias", {inner}),
+          .down_bias = w.KeepFloats("dense_4h_to_h.bias", {c.hidden_size}),
           .activation = Epilogue::kGelu};
 }
 

@@ -7,14 +7,14 @@ namespace braid {
 namespace {
 
 Norm BindNorm(const WeightLoader& w, const std::string& name, const LlamaConfig& c) {
-  return {.weight = w.Floats(name + ".weight", {c.hidden_size}), .bias = {}, .eps = c.rms_norm_eps};
+  return {.weight = w.KeepFloats(name + ".weight", {c.hidden_size}), .bias = {}, .eps = c.rms_norm_eps};
 }
 
 AttentionBlock BindAttention(const WeightLoader& w, const LlamaConfig& c, int window) {
   AttentionBlock attention = BindAttention(w, {c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim},
                                            {.qkv = c.attention_bias, .output = c.output_bias});
   attention.window = window;
-  attention.sinks = w.Floats("sinks", {c.num_heads});
+  attention.sinks = w.KeepFloats("sinks", {c.num_heads});
   return attention;
 }
 
@@ -31,15 +31,15 @@ std::vector<float> SideBySide(const std::vector<float>& bias, int inner) {
 MoeBlock BindMoe(const WeightLoader& w, const LlamaConfig& c) {
   const int experts = c.moe.num_experts, inner = c.moe.intermediate_size;
   MoeBlock block{.config = c.moe,
-                 .gate = w.Floats("router.weight", {experts, c.hidden_size}),
-                 .gate_bias = w.Floats("router.bias", {experts}),
+                 .gate = w.KeepFloats("router.weight", {experts, c.hidden_size}),
+                 .gate_bias = w.KeepFloats("router.bias", {experts}),
                  .epilogue = Epilogue::kClampedGate};
   for (int e = 0; e < experts && w.status().ok(); ++e) {
     block.AddExpert(w.TurnedExpertGateUp("experts.gate_up_proj", e, experts, inner, c.hidden_size),
                     w.TurnedExpert("experts.down_proj", e, experts, c.hidden_size, inner));
   }
-  block.up_bias = SideBySide(w.Floats("experts.gate_up_proj_bias", {experts, 2 * inner}), inner);
-  block.down_bias = w.Floats("experts.down_proj_bias", {experts, c.hidden_size});
+  block.up_bias = w.Keep(SideBySide(w.Floats("experts.gate_up_proj_bias", {experts, 2 * inner}), inner));
+  block.down_bias = w.KeepFloats("experts.down_proj_bias", {experts, c.hidden_size});
   return block;
 }
 
@@ -48,7 +48,7 @@ DecoderParts Bind(const WeightLoader& w, const LlamaConfig& c) {
                               .embedding_norm = {},
                               .final_norm = BindNorm(w, "model.norm", c),
                               .output = {}},
-                     .rotary = RotaryOf(c.rope, c.head_dim),
+                     .rotary = RotaryOf(w, c.rope, c.head_dim),
                      .layers = {}};
   if (!c.tie_word_embeddings) parts.head.output = w.Matrix("lm_head.weight", c.vocab_size, c.hidden_size);
   for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {

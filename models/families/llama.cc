@@ -48,8 +48,8 @@ AttentionBlock BindAttention(const WeightLoader& w, const Names& names, const Ll
                                                   {.q = names.q, .k = names.k, .v = names.v, .output = names.o});
   attention.norm_eps = c.rms_norm_eps;
   attention.window = window;
-  if (c.qk_norm) attention.q_norm = w.Floats(names.q_norm, {c.head_dim});
-  if (c.qk_norm) attention.k_norm = w.Floats(names.k_norm, {c.head_dim});
+  if (c.qk_norm) attention.q_norm = w.KeepFloats(names.q_norm, {c.head_dim});
+  if (c.qk_norm) attention.k_norm = w.KeepFloats(names.k_norm, {c.head_dim});
   return attention;
 }
 
@@ -62,7 +62,7 @@ Mixer BindMlp(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
 Mixer BindExperts(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
   const int inner = c.moe.intermediate_size;
   MoeBlock block{.config = c.moe,
-                 .gate = w.Floats(names.router, {c.moe.num_experts, c.hidden_size}),
+                 .gate = w.KeepFloats(names.router, {c.moe.num_experts, c.hidden_size}),
                  .epilogue = Epilogue::kSiluGate};
   const int experts = c.moe.num_experts;
   for (int e = 0; e < experts && w.status().ok(); ++e) {
@@ -79,7 +79,7 @@ Mixer BindExperts(const WeightLoader& w, const Names& names, const LlamaConfig& 
 }
 
 Norm BindNorm(const WeightLoader& w, const char* name, const LlamaConfig& c) {
-  return {.weight = w.Floats(name, {c.hidden_size}), .bias = {}, .eps = c.rms_norm_eps};
+  return {.weight = w.KeepFloats(name, {c.hidden_size}), .bias = {}, .eps = c.rms_norm_eps};
 }
 
 DecoderParts Bind(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
@@ -87,7 +87,7 @@ DecoderParts Bind(const WeightLoader& w, const Names& names, const LlamaConfig& 
                               .embedding_norm = {},
                               .final_norm = BindNorm(w, names.final_norm, c),
                               .output = {}},
-                     .rotary = RotaryOf(c.rope, c.head_dim),
+                     .rotary = RotaryOf(w, c.rope, c.head_dim),
                      .layers = {}};
   if (!c.tie_word_embeddings) parts.head.output = w.Matrix(names.output, c.vocab_size, c.hidden_size);
   for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {

@@ -17,7 +17,7 @@ ModelInfo InfoOf(const Mamba2Config& c) {
 }
 
 Norm BindNorm(const WeightLoader& w, const char* name, const Mamba2Config& c) {
-  return {.weight = w.Floats(name, {c.hidden_size}), .bias = {}, .eps = c.norm_eps};
+  return {.weight = w.KeepFloats(name, {c.hidden_size}), .bias = {}, .eps = c.norm_eps};
 }
 
 DecoderParts Bind(const WeightLoader& w, const Mamba2Config& c) {

@@ -8,11 +8,9 @@ namespace {
 
 // LayerNorm1P: what is stored is the weight's distance from one.
 Norm BindNorm(const WeightLoader& w, const std::string& name, const LlamaConfig& c) {
-  Norm norm{.weight = w.Floats(name + ".weight", {c.hidden_size}),
-            .bias = w.Floats(name + ".bias", {c.hidden_size}),
-            .eps = c.rms_norm_eps};
-  for (float& weight : norm.weight) weight += 1.0f;
-  return norm;
+  std::vector<float> weight = w.Floats(name + ".weight", {c.hidden_size});
+  for (float& value : weight) value += 1.0f;
+  return {.weight = w.Keep(weight), .bias = w.KeepFloats(name + ".bias", {c.hidden_size}), .eps = c.rms_norm_eps};
 }
 
 DecoderParts Bind(const WeightLoader& w, const LlamaConfig& c) {
@@ -22,7 +20,7 @@ DecoderParts Bind(const WeightLoader& w, const LlamaConfig& c) {
                               .embedding_norm = {},
                               .final_norm = BindNorm(w, "model.norm", c),
                               .output = {}},
-                     .rotary = RotaryOf(c.rope, c.head_dim),
+                     .rotary = RotaryOf(w, c.rope, c.head_dim),
                      .layers = {}};
   if (!c.tie_word_embeddings) parts.head.output = w.Matrix("lm_head.weight", c.vocab_size, c.hidden_size);
   for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {

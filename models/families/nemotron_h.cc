@@ -63,7 +63,7 @@ DecoderParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
 }  // namespace
 
 Norm BindNemotronHNorm(const WeightLoader& w, const char* name, const NemotronHConfig& config) {
-  return {.weight = w.Floats(name, {config.hidden_size}), .bias = {}, .eps = config.norm_eps};
+  return {.weight = w.KeepFloats(name, {config.hidden_size}), .bias = {}, .eps = config.norm_eps};
 }
 
 DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int mlp) {

@@ -12,13 +12,13 @@ struct MtpParts {
   Weight join;                       // [hidden, 2 * hidden]: token, then hidden vector
   std::vector<DecoderLayer> layers;
   Norm final_norm;
+  Parameter taps;                    // [hidden, 2], each (1, 0)
 };
 
 class NemotronHMtp : public DraftHead {
  public:
   NemotronHMtp(const Model& model, MtpParts parts, int64_t weight_bytes)
       : model_(model), parts_(std::move(parts)), weight_bytes_(weight_bytes), hidden_size_(model.info().hidden_size) {
-    for (int i = 0; i < hidden_size_; ++i) taps_.insert(taps_.end(), {1.0f, 0.0f});
     for (size_t i = 0; i < parts_.layers.size(); ++i) {
       if (std::holds_alternative<AttentionBlock>(parts_.layers[i].mixer)) last_attention_ = static_cast<int>(i);
     }
@@ -60,7 +60,7 @@ class NemotronHMtp : public DraftHead {
   // before[t] = hidden[t - 1]: a convolution with taps (1, 0), whose ring carries rows from step to step.
   void Before(Ops& op, const RaggedBatch& batch, const CacheView& cache, TensorView hidden, TensorView before) const {
     op.Conv1d({.x = hidden,
-               .weight = taps_.data(),
+               .weight = parts_.taps.data(),
                .bias = nullptr,
                .batch = &batch,
                .layout = cache.state_layouts.back(),
@@ -82,9 +82,14 @@ class NemotronHMtp : public DraftHead {
   const MtpParts parts_;
   const int64_t weight_bytes_;
   const int hidden_size_;
-  std::vector<float> taps_;  // [hidden, 2]
   int last_attention_ = -1;  // among the layers
 };
+
+std::vector<float> OneZero(int64_t pairs) {
+  std::vector<float> taps;
+  for (int64_t i = 0; i < pairs; ++i) taps.insert(taps.end(), {1.0f, 0.0f});
+  return taps;
+}
 
 // No positions, as in the model. Row 0 has no hidden vector before it, so no query sees it.
 MtpParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
@@ -94,7 +99,8 @@ MtpParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
                  .hidden_norm = BindNemotronHNorm(first, "hnorm.weight", c),
                  .join = first.Matrix("eh_proj.weight", hidden, 2 * hidden),
                  .layers = {},
-                 .final_norm = {}};
+                 .final_norm = {},
+                 .taps = w.Keep(OneZero(hidden))};
   for (size_t i = 0; i < c.mtp_layers.size() && w.status().ok(); ++i) {
     const WeightLoader layer = w.Child(absl::StrCat("mtp.layers.", i, "."));
     parts.layers.push_back(BindNemotronHLayer(layer, c, c.mtp_layers[i]));

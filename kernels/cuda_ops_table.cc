@@ -1,0 +1,23 @@
+#include "kernels/cuda_ops.h"
+
+namespace braid::cuda {
+
+const OpTable kOps = {
+    .Embedding = &Embedding,
+    .RmsNorm = &RmsNorm,
+    .LayerNorm = &LayerNorm,
+    .GatedRmsNorm = &GatedRmsNorm,
+    .Linear = &Linear,
+    .RopeKvWrite = &RopeKvWrite,
+    .Attention = &Attention,
+    .Conv1d = &Conv1d,
+    .Ssm = &Ssm,
+    .Route = &Route,
+    .Experts = &Experts,
+    .Sample = &Sample,
+    .TokenLogprobs = &TokenLogprobs,
+    .GatherRows = &GatherRows,
+    .Pack = &Pack,
+};
+
+}  // namespace braid::cuda
