@@ -160,7 +160,7 @@ void EngineLoop::Step() {
   step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(end_ns - drafted_ns));
   DraftedStep drafted = CountDrafts(plan, outputs);
   drafted.seconds = 1e-9 * static_cast<double>(end_ns - start_ns);
-  draft_length_.Observe(drafted);
+  if (config_.adapt_drafts) draft_length_.Observe(drafted);
   const StepResult result = ResultOf(plan.epoch, outputs);
   Publish(scheduler_.Commit(result), outputs);
 }

@@ -17,11 +17,13 @@ constexpr double kLineSteps = 4;      // that the line through all arms counts a
 constexpr double kFixedSteps = 9;     // a draft of every decode is taken to cost a tenth of a step before any is known
 constexpr double kArmMemory = 150;     // steps that a mean is taken over
 constexpr double kArmForgetting = 0.9995;  // of an arm's weight with each step of others
-constexpr double kAlike = 0.25;       // of its arm's mean: a step further from it is another's doing
+constexpr double kAlike = 0.25;       // of its arm's mean: a step further from it is far
 constexpr double kOutlier = 1.5;      // of what was expected: a step counts as no more
-constexpr int kLongSteps = 3;
+constexpr double kFarDeviations = 3;  // or so many mean deviations
+constexpr int kFarSteps = 3;
+constexpr double kFewSteps = 4;
 
-constexpr double kTryingShare = 0.008;    // of the time, to be lost at most
+constexpr double kTryingShare = 0.006;    // of the time, to be lost at most
 constexpr double kMaxBudgetSeconds = 0.2;
 constexpr int64_t kTryAgainSteps = 16;
 constexpr int64_t kFirstTrySteps = 64;    // as if an arm that was never tried had been so long ago
@@ -59,14 +61,15 @@ bool DraftAcceptance::Take(Place& place, int trials, int held) {
 }
 
 // A place that is seldom reached is taken to be like the one before it.
-double DraftAcceptance::ExpectedAccepted(int drafts) const {
-  double chance = kFirstChance, all_hold = 1, expected = 0;
-  for (int i = 0; i < drafts; ++i) {
+ByDrafts DraftAcceptance::ExpectedTokens() const {
+  ByDrafts tokens = {1};
+  double chance = kFirstChance, all_hold = 1;
+  for (int i = 0; i < kMaxDrafts; ++i) {
     chance = (places_[i].held + kPriorTrials * chance) / (places_[i].trials + kPriorTrials);
     all_hold *= chance;
-    expected += all_hold;
+    tokens[i + 1] = tokens[i] + all_hold;
   }
-  return expected;
+  return tokens;
 }
 
 // ---- what it costs
@@ -85,7 +88,7 @@ double DraftLength::PriorCost(int level, int drafts) const {
 }
 
 // A line through the level's arms by least squares, drawn a little to the prior's slope, and each arm's own mean.
-DraftLength::Costs DraftLength::FitOf(int level, const Arms& arms) const {
+ByDrafts DraftLength::FitOf(int level, const Arms& arms) const {
   double weight = 0, drafts = 0, seconds = 0, prior = 0;
   for (int k = 0; k <= limit_; ++k) {
     weight += arms[k].weight;
@@ -100,7 +103,7 @@ DraftLength::Costs DraftLength::FitOf(int level, const Arms& arms) const {
     spread += arms[k].weight * (k - drafts) * (k - drafts);
     slope += arms[k].weight * (k - drafts) * (arms[k].seconds - seconds);
   }
-  Costs costs = {};
+  ByDrafts costs = {};
   for (int k = 0; k <= limit_; ++k) {
     const double line = std::max(seconds + slope / spread * (k - drafts), 0.1 * seconds);
     costs[k] = (kLineSteps * line + arms[k].weight * arms[k].seconds) / (kLineSteps + arms[k].weight);
@@ -109,8 +112,8 @@ DraftLength::Costs DraftLength::FitOf(int level, const Arms& arms) const {
 }
 
 // A level not seen yet takes after the nearest one.
-DraftLength::Costs DraftLength::CostsAt(int level) const {
-  Costs costs = {};
+ByDrafts DraftLength::CostsAt(int level) const {
+  ByDrafts costs = {};
   const auto near = std::min_element(levels_.begin(), levels_.end(), [&](const auto& a, const auto& b) {
     return std::abs(a.first - level) < std::abs(b.first - level);
   });
@@ -121,22 +124,19 @@ DraftLength::Costs DraftLength::CostsAt(int level) const {
   return costs;
 }
 
-double DraftLength::RateOf(const Costs& costs, int drafts) const {
-  return (1 + acceptance_.ExpectedAccepted(drafts)) / costs[drafts];
-}
-
 // ---- the choice
 
 // The best arm, or one whose turn to be tried has come: the longer ago and the less it loses, the sooner.
 int DraftLength::Choose(int decodes) {
   const int level = LevelOf(std::max(decodes, 1));
-  const Costs costs = CostsAt(level);
+  const ByDrafts costs = CostsAt(level), tokens = acceptance_.ExpectedTokens();
   int best = 0;
   for (int k = 1; k <= limit_; ++k) {
-    if (RateOf(costs, k) > RateOf(costs, best)) best = k;
+    if (tokens[k] * costs[best] > tokens[best] * costs[k]) best = k;
   }
   if (levels_.empty()) return best;  // the costs have no unit yet
-  const auto loss_of = [&](int k) { return (1 - RateOf(costs, k) / RateOf(costs, best)) * costs[k]; };
+  // Seconds that a step with k drafts loses.
+  const auto loss_of = [&](int k) { return costs[k] - tokens[k] * costs[best] / tokens[best]; };
   const auto found = levels_.find(level);
   int chosen = best;
   double most = 0;
@@ -164,7 +164,8 @@ void DraftLength::Observe(const DraftedStep& step) {
   budget_seconds_ += kTryingShare * step.seconds;
   budget_seconds_ = std::min(budget_seconds_, kMaxBudgetSeconds);
   const int level = LevelOf(step.decodes);
-  const double expected = levels_.empty() ? step.seconds : CostsAt(level)[step.drafts];
+  const bool known = levels_.contains(level) || (!levels_.empty() && fixed_tokens_ > 0);
+  const double expected = known ? CostsAt(level)[step.drafts] : step.seconds;
   Arms& arms = levels_.try_emplace(level, NewArms()).first->second;
   for (Arm& arm : arms) arm.weight *= kArmForgetting;
   Learn(arms, arms[step.drafts], std::min(step.seconds, kOutlier * expected));
@@ -176,15 +177,19 @@ DraftLength::Arms DraftLength::NewArms() const {
   return arms;
 }
 
-// A step much longer than its arm's mean may be chance; some in a row tell that the level's costs have changed, and so
-// does one that is much shorter.
+// A step far from its arm's mean may be chance; some in a row, all longer or all shorter, tell that the level's costs
+// have changed.
 void DraftLength::Learn(Arms& arms, Arm& arm, double seconds) {
-  const bool longer = seconds > (1 + kAlike) * arm.seconds, shorter = seconds < (1 - kAlike) * arm.seconds;
-  arm.long_steps = longer ? arm.long_steps + 1 : 0;
-  if (arm.weight > 0 && (shorter || arm.long_steps == kLongSteps)) arms = NewArms();
-  const double bound = (1 + kAlike) * arm.seconds;
+  const double far = std::max(kAlike * arm.seconds, kFarDeviations * arm.deviation);
+  const int side = seconds > arm.seconds + far ? 1 : seconds < arm.seconds - far ? -1 : 0;
+  arm.far_steps = side == 0 ? 0 : side * arm.far_steps > 0 ? arm.far_steps + side : side;
+  if (arm.weight > 0 && std::abs(arm.far_steps) == kFarSteps) arms = NewArms();
+  if (arm.weight <= kFewSteps && side < 0) arm = {};  // the first ones were chance
+  if (arm.weight > kFewSteps) seconds = std::min(seconds, arm.seconds + far);
   arm.weight = std::min(arm.weight + 1, kArmMemory);
-  arm.seconds += ((arm.weight > 4 ? std::min(seconds, bound) : seconds) - arm.seconds) / arm.weight;
+  arm.deviation += (std::abs(seconds - arm.seconds) - arm.deviation) / arm.weight;
+  arm.seconds += (seconds - arm.seconds) / arm.weight;
+  if (arm.weight == 1) arm.deviation = kAlike * seconds;
   arm.last_step = steps_;
 }
 

@@ -1,6 +1,6 @@
 // How many drafts each decode of a step carries, none included: as many as give the most tokens a second, by what steps
-// have cost and what of their drafts has held. A hundredth of the time is spent on trying other lengths, so that a change
-// is seen; all else goes to the length that looks best.
+// have cost and what of their drafts has held. A small share of the time (0.6 %) may be lost by trying other lengths, so
+// that a change is seen; all else goes to the length that looks best.
 #pragma once
 
 #include <array>
@@ -9,6 +9,8 @@
 #include "engine/engine_config.h"
 
 namespace braid {
+
+using ByDrafts = std::array<double, kMaxDrafts + 1>;  // one number for each number of drafts
 
 // What a step with decodes showed.
 struct DraftedStep {
@@ -25,8 +27,8 @@ class DraftAcceptance {
  public:
   // Of `trials` decodes that carried a draft at `place`, and had those before accepted, `held` accepted it.
   void Observe(int place, int trials, int held);
-  // Tokens that a decode with `drafts` drafts gives besides its first.
-  double ExpectedAccepted(int drafts) const;
+  // Tokens that a decode gives in a step.
+  ByDrafts ExpectedTokens() const;
 
  private:
   struct Place {
@@ -53,18 +55,17 @@ class DraftLength {
     double seconds = 0;   // mean
     double weight = 0;    // of how many steps, late ones counting most
     int64_t last_step = 0;
-    int long_steps = 0;   // the last ones, far above the mean
+    double deviation = 0; // mean distance from the mean
+    int far_steps = 0;    // the last ones, far above (or below: negative) the mean
   };
   using Arms = std::array<Arm, kMaxDrafts + 1>;  // by drafts
-  using Costs = std::array<double, kMaxDrafts + 1>;
 
   static int LevelOf(int decodes);
-  Costs CostsAt(int level) const;
-  Costs FitOf(int level, const Arms& arms) const;
+  ByDrafts CostsAt(int level) const;
+  ByDrafts FitOf(int level, const Arms& arms) const;
   double PriorCost(int level, int drafts) const;
   Arms NewArms() const;
   void Learn(Arms& arms, Arm& arm, double seconds);
-  double RateOf(const Costs& costs, int drafts) const;
 
   const int limit_;
   DraftAcceptance acceptance_;
