@@ -55,7 +55,7 @@ ModelRunner::ModelRunner(const Model& model, Backend& backend, const RunnerShape
       shape_(shape),
       kv_(shape.cache, shape.kv_dtype, shape.block_size, shape.num_blocks),
       state_(shape.cache, shape.num_state_slots),
-      memory_({shape.cache, shape.kv_dtype, shape.block_size, shape.state_grid, FormOf(backend)}, kv_, state_),
+      sequence_memory_({shape.cache, shape.kv_dtype, shape.block_size, shape.state_grid, FormOf(backend)}, kv_, state_),
       hidden_memory_(sizeof(float) * shape.max_tokens_per_step * model.info().hidden_size),
       logits_memory_(sizeof(float) * kLogitSlice * model.info().vocab_size) {
   backend_.ReserveScratch(ScratchBytes(model, backend, shape));
@@ -81,10 +81,10 @@ void ModelRunner::RestoreStates(const StepPlan& plan, const ImageOf& image_of) {
   for (const RowAdmission& admission : plan.admitted) {
     if (admission.loads) {
       SequenceRow& row = table_.row(admission.row);
-      row.state_position = memory_.layout().GridPosition(admission.start);
+      row.state_position = sequence_memory_.layout().GridPosition(admission.start);
       const std::shared_ptr<const SequenceImage> image = image_of(admission.id);
       CHECK(image != nullptr && image->computed == admission.start) << "sequence " << admission.id;
-      memory_.Write(*image, row.blocks, admission.state_slot);
+      sequence_memory_.Write(*image, row.blocks, admission.state_slot);
     }
     const int32_t from = admission.restored_slot;
     if (from >= 0 && from != admission.state_slot) state_.Copy(from, admission.state_slot);

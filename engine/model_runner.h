@@ -47,7 +47,7 @@ class ModelRunner {
   std::vector<RowOutput> Sample(const SpecOf& spec_of);
 
   // The pools, for copies of what nobody writes.
-  const SequenceMemory& memory() const { return memory_; }
+  const SequenceMemory& memory() const { return sequence_memory_; }
 
   // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
   static size_t ScratchBytes(const Model& model, Backend& backend, const RunnerShape& shape);
@@ -63,7 +63,7 @@ class ModelRunner {
   const RunnerShape shape_;
   KvPool kv_;
   StatePool state_;
-  const SequenceMemory memory_;
+  const SequenceMemory sequence_memory_;
   SequenceTable table_;
   BatchBuilder builder_;
   Bytes hidden_memory_, logits_memory_;
