@@ -113,7 +113,7 @@ ModelRunner::ModelRunner(const LoadedModel& loaded, Backend& backend, const Runn
       backend_(backend),
       shape_(shape),
       pools_(std::move(pools)),
-      memory_({shape.cache, shape.kv_dtype, shape.block_size, shape.state_grid, FormOf(backend)}, pools_.kv, pools_.state),
+      sequence_memory_({shape.cache, shape.kv_dtype, shape.block_size, shape.state_grid, FormOf(backend)}, pools_.kv, pools_.state),
       builder_(draft_head_ != nullptr),
       head_drafter_(std::move(drafter)) {}
 
@@ -151,10 +151,10 @@ void ModelRunner::RestoreStates(const StepPlan& plan, const ImageOf& image_of) {
   for (const RowAdmission& admission : plan.admitted) {
     if (admission.loads) {
       SequenceRow& row = table_.row(admission.row);
-      row.state_position = memory_.layout().GridPosition(admission.start);
+      row.state_position = sequence_memory_.layout().GridPosition(admission.start);
       const std::shared_ptr<const SequenceImage> image = image_of(admission.id);
       CHECK(image != nullptr && image->computed == admission.start) << "sequence " << admission.id;
-      memory_.Write(*image, row.blocks, admission.state_slot);
+      sequence_memory_.Write(*image, row.blocks, admission.state_slot);
     }
     const int32_t from = admission.restored_slot;
     if (from >= 0 && from != admission.state_slot) pools_.state.Copy(from, admission.state_slot);

@@ -63,7 +63,7 @@ class ModelRunner {
   std::vector<RowOutput> Sample(const SpecOf& spec_of);
 
   // The pools, for copies of what nobody writes.
-  const SequenceMemory& memory() const { return memory_; }
+  const SequenceMemory& memory() const { return sequence_memory_; }
 
   // Step memory that `model` needs in a step of `max_tokens_per_step` rows.
   static size_t ScratchBytes(const LoadedModel& loaded, Backend& backend, const RunnerShape& shape);
@@ -90,7 +90,7 @@ class ModelRunner {
   Backend& backend_;
   const RunnerShape shape_;
   const Pools pools_;
-  const SequenceMemory memory_;
+  const SequenceMemory sequence_memory_;
   SequenceTable table_;
   BatchBuilder builder_;
   std::unique_ptr<HeadDrafter> head_drafter_;  // null without a draft head

@@ -7,11 +7,11 @@ namespace braid {
 namespace {
 
 // Calls visit(offset, words) for each run of words that the positions before `computed` have left in a layer's part of
-// a slot, in the order of a hand-over.
+// a slot, in the order of a hand-over. Without a state (state_size 0) there is no ring either.
 template <class Visit>
 void ForEachRun(const MambaStateLayout& layout, int32_t computed, int32_t grid_position, Visit visit) {
   if (grid_position > 0) visit(layout.state_offset(), layout.state_words());
-  for (int32_t position = grid_position; position < computed; ++position) {
+  for (int32_t position = layout.state_size > 0 ? grid_position : computed; position < computed; ++position) {
     visit(layout.ring_offset() + position % layout.ring_rows() * layout.ring_row_words(), layout.ring_row_words());
   }
   for (int32_t position = std::max(0, computed - layout.conv_kernel + 1); position < computed; ++position) {

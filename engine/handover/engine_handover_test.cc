@@ -1,11 +1,13 @@
 // A prompt computed in one engine and continued in another gives the bits of one engine alone.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <thread>
 
 #include "engine/engine.h"
 #include "engine/handover/held_prompt.h"
+#include "engine/state_pool.h"
 #include "engine/testing/collector.h"
 #include "models/weights/checkpoint.h"
 
@@ -219,6 +221,20 @@ TEST(EngineHandoverChecks, DigestTellsModelsApart) {
   EXPECT_NE(Start("llama")->info().model_digest, Start("mistral")->info().model_digest);
   EXPECT_EQ(Start("llama")->info().model_digest, Start("llama")->info().model_digest);
   EXPECT_EQ(Start("llama")->info().model_digest.size(), 16u);
+}
+
+TEST(SequenceLayout, ALayerWithoutStateHasConvolutionRowsAlone) {
+  const MambaStateLayout shape{.heads = 1, .head_dim = 20, .conv_kernel = 2};
+  const SequenceLayout layout{.cache = {.mamba = {shape}}};
+  EXPECT_EQ(layout.ImageBytes(70), 4 * shape.conv_row_words());
+  CacheLayout cache{.mamba = {shape}};
+  const StatePool from(cache, 1), to(cache, 1);
+  std::fill_n(from.layers()[0].slot(0), shape.words(), 3.0f);
+  std::vector<std::byte> image(layout.ImageBytes(70));
+  from.CopyOut(0, 0, 70, 64, image.data());
+  to.CopyIn(image.data(), 0, 0, 70, 64);
+  const float* const row = to.layers()[0].slot(0) + shape.conv_offset() + 69 % shape.conv_rows() * shape.conv_row_words();
+  EXPECT_EQ(std::count(row, row + shape.conv_row_words(), 3.0f), shape.conv_row_words());
 }
 
 TEST(SequenceLayout, TakesWhatTheSequenceUses) {

@@ -15,9 +15,10 @@ int SequenceLayout::NumBlocks(int32_t computed) const {
 int64_t SequenceLayout::StateBytes(int layer, int32_t computed) const {
   const MambaStateLayout& shape = cache.mamba[layer];
   const int32_t grid_position = GridPosition(computed);
+  const int64_t ring_rows = shape.state_size > 0 ? computed - grid_position : 0;
   const int64_t conv_rows = std::min(computed, shape.conv_kernel - 1);
-  const int64_t words = (grid_position > 0 ? shape.state_words() : 0) +
-                        (computed - grid_position) * shape.ring_row_words() + conv_rows * shape.conv_row_words();
+  const int64_t words = (grid_position > 0 ? shape.state_words() : 0) + ring_rows * shape.ring_row_words() +
+                        conv_rows * shape.conv_row_words();
   return 4 * words;
 }
 

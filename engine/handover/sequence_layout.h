@@ -2,7 +2,8 @@
 //   block: of every attention layer in order, as its KvLayer lays it out; the last block may be partly unused
 //   state: of one layer, f32: the grid state unless it stands at 0 | ring rows of positions [grid position, computed) |
 //          raw convolution rows of the last conv_kernel - 1 positions before `computed`
-// Ring and convolution rows are sent by position, so that the sides may differ in their number of drafts.
+// Ring and convolution rows are sent by position, so that the sides may differ in their number of drafts. A layer without
+// state (state_size 0) has convolution rows alone.
 #pragma once
 
 #include <cstdint>
