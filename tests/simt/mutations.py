@@ -4,7 +4,8 @@
 usage: tests/simt/mutations.py BUILD_DIR     a built tree; nothing in it or in the sources is changed
 
 Each bug is made in a copy of its file. The sources that include it are compiled again as the build compiles them, with
-the copy first in the include path, and the test is linked with the new objects instead of the old ones.
+the copy first in the include path, and the test is linked with the new objects instead of the old ones. An inline
+function must be broken in every source that has it: the linker keeps one of its bodies.
 """
 import json
 import os
@@ -33,9 +34,10 @@ MUTATIONS = [
     ("a wrong shuffle mask", "kernels/cuda_device.cuh",
      "value += __shfl_xor_sync(kFullMask, value, lanes)", "value += __shfl_xor_sync(0xffffu, value, lanes)",
      ["kernels/norm/norm_cuda.cu"], "norm_test", "mask 0000ffff"),
-    ("an unscaled FP8", "kernels/linear/gemm_epilogue_cuda.cuh",
-     "sum * finish.row_scales[at]", "sum + 0.0f * finish.row_scales[at]",
-     ["kernels/linear/gemm_fp8_rows_cuda.cu"], "linear_test", "FAILED"),
+    ("an unscaled FP8", "kernels/linear/cuda_packed_weight.cc",
+     "const float scale = RowScale(part, row);",
+     "const float scale = part.dtype == DType::kF8E4M3 ? 1.0f : RowScale(part, row);",
+     ["kernels/linear/cuda_packed_weight.cc"], "linear_test", "FAILED"),
 ]
 
 
