@@ -1,6 +1,7 @@
 # nvcc and how it is called: code for sm_90a and sm_100a, and PTX that any later GPU, and any since sm_80, can compile.
 if(BRAID_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES OFF)
+  set(CMAKE_CUDA_STANDARD 20)  # CMake 3.25 adds 17 otherwise, and says nothing for 20
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
   set(braid_cuda_options

@@ -24,7 +24,7 @@ void GatherRows(TensorView x, std::span<const int32_t> rows, TensorView y, Step&
 // device::Allocate and written with device::Upload (kernels/device.h).
 absl::StatusOr<std::unique_ptr<PackedWeight>> Pack(const WeightSource& source);
 
-// An operation without a launcher is null; the engine then refuses the device.
+// Where the backend finds them.
 #define BRAID_OP_POINTER(Op) void (*Op)(const Op##Args&, Step&);
 struct OpTable {
   BRAID_FOR_EACH_ISA_OP(BRAID_OP_POINTER)

@@ -228,7 +228,8 @@ TEST(SequenceLayout, ALayerWithoutStateHasConvolutionRowsAlone) {
   const SequenceLayout layout{.cache = {.mamba = {shape}}};
   EXPECT_EQ(layout.ImageBytes(70), 4 * shape.conv_row_words());
   CacheLayout cache{.mamba = {shape}};
-  const StatePool from(cache, 1), to(cache, 1);
+  const std::unique_ptr<Backend> backend = MakeRefBackend();
+  const StatePool from = *StatePool::Make(*backend, cache, 1), to = *StatePool::Make(*backend, cache, 1);
   std::fill_n(from.layers()[0].slot(0), shape.words(), 3.0f);
   std::vector<std::byte> image(layout.ImageBytes(70));
   from.CopyOut(0, 0, 70, 64, image.data());

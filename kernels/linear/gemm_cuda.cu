@@ -83,7 +83,7 @@ int64_t MaxSplits(int tile_rows, const CudaWeightSet& set) {
 }
 // As many as a processor holds at a time.
 int64_t WantedBlocks(int tile_rows, int processors) {
-  return int64_t{processors} * (tile_rows == 16 ? 3 : tile_rows == 64 ? 2 : 1);
+  return int64_t{processors} * (tile_rows == 128 ? 1 : 2);
 }
 
 // Floats of the partial sums of a product of these rows or fewer: 16 rows x 32 columns a warp, of all blocks.

@@ -138,6 +138,19 @@ TEST(Linear, AgreesWithRefInEveryFormatAndShape) {
   }
 }
 
+// Long inputs of few rows, which blocks of CUDA divide among each other.
+TEST(Linear, AgreesWithRefAtLongInputs) {
+  constexpr Shape3 kLong[] = {{3, 40, 2304}, {20, 70, 768}, {130, 33, 512}};
+  for (DType dtype : {DType::kF32, DType::kBF16, DType::kF8E4M3, DType::kQ4_K}) {
+    for (const Shape3& s : kLong) {
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", s.tokens, "x", s.in, " to ", s.out));
+      ExpectNearRef(MakeCase({{StoredWeight(dtype, s.out, s.in, 1)}}, s.tokens, s.in, s.out, Epilogue::kAdd, true));
+      const Weight pair{{StoredWeight(dtype, s.out, s.in, 3), StoredWeight(dtype, s.out, s.in, 4)}, true};
+      ExpectNearRef(MakeCase(pair, s.tokens, s.in, s.out, Epilogue::kClampedGate, false));
+    }
+  }
+}
+
 // Inputs and weights are rounded to bf16, 2^-9 each; the minimum of a block may cancel most of its weight.
 TEST(Linear, Bf16ProductsOnCudaAreOffByTheirRounding) {
   if (testing::Cuda(Precision::kBf16) == nullptr) GTEST_SKIP() << "no CUDA device";

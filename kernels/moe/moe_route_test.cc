@@ -46,7 +46,9 @@ TEST(Route, EveryBackendAgreesWithRef) {
   constexpr Shape kShapes[] = {{0, 16, 4, 2, 1, 1, true},   {1, 2688, 128, 6, 1, 1, true}, {9, 40, 17, 3, 1, 1, false},
                                {5, 33, 16, 4, 4, 2, true},  {7, 64, 8, 8, 8, 8, true},     {6, 1, 3, 1, 1, 1, true},
                                {5, 40, 17, 3, 1, 1, true, RouteScoring::kSoftmax},
-                               {4, 64, 128, 8, 1, 1, false, RouteScoring::kSoftmax}};
+                               {4, 64, 128, 8, 1, 1, false, RouteScoring::kSoftmax},
+                               {3, 1056, 512, 22, 1, 1, true},
+                               {2, 64, 256, 8, 8, 4, true}};
   for (const Shape& shape : kShapes) {
     SCOPED_TRACE(absl::StrCat(shape.tokens, " x ", shape.hidden, ", ", shape.experts, " experts"));
     const std::vector<float> x = NoiseVector(1, shape.tokens * shape.hidden);

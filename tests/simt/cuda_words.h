@@ -150,7 +150,7 @@ T Narrow(float x) {
 // ---- tensor cores
 
 // d [16, 8] += a [16, K] b [K, 8] in the fragments of mma.sync: a lane's word holds the elements of T that lie side by
-// side along k.
+// side along k. Their products are exact in f32.
 template <class T>
 struct Fragments {
   static constexpr int kPerWord = 4 / static_cast<int>(sizeof(T)), kDepth = 8 * kPerWord;
@@ -185,7 +185,7 @@ struct Fragments {
       In in = Of(exchange, lane);
       for (int i = 0; i < 4; ++i) {
         const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-        for (int k = 0; k < kDepth; ++k) in.d[i] = std::fma(a[row][k], b[k][column], in.d[i]);
+        for (int k = 0; k < kDepth; ++k) in.d[i] += a[row][k] * b[k][column];
       }
       std::memcpy(exchange.out[lane], in.d, sizeof(in.d));
     }
