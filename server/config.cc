@@ -254,6 +254,9 @@ absl::Status Config::ValidateRole() const {
   if (handover_key_file.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("--role: ", name, ": --handover-key-file is needed beside it"));
   }
+  if (engine.device == "cuda") {
+    return absl::InvalidArgumentError("--handover-key-file: prompts are handed over by --device cpu alone, not by cuda");
+  }
   if (role != Role::kDecode && grpc_port < 0) {
     return absl::InvalidArgumentError("--handover-key-file: prompts are handed over by gRPC, and --grpc-port is -1");
   }

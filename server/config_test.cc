@@ -211,6 +211,8 @@ TEST(Config, RolesNeedASecret) {
   EXPECT_EQ(ErrorOf({"--role", "prefill", "--handover-key-file", "k", "--grpc-port", "-1"}),
             "--handover-key-file: prompts are handed over by gRPC, and --grpc-port is -1");
   EXPECT_EQ(ErrorOf({"--role", "decode", "--handover-key-file", "k", "--grpc-port", "-1"}), "none");
+  EXPECT_EQ(ErrorOf({"--role", "decode", "--handover-key-file", "k", "--device", "cuda"}),
+            "--handover-key-file: prompts are handed over by --device cpu alone, not by cuda");
   EXPECT_THAT(ErrorOf({"--role", "both ways"}), HasSubstr("both|prefill|decode"));
 }
 
