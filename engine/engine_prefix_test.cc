@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "engine/engine.h"
-#include "engine/testing/collector.h"
+#include "engine/testing/tiny_engine.h"
 #include "models/weights/checkpoint.h"
 
 namespace braid {
@@ -13,9 +13,11 @@ namespace {
 
 using testing::Choice;
 using testing::Collector;
+using testing::kClock;
+using testing::StartTiny;
+using testing::StatsWhenIdle;
 
 constexpr int kBlock = 32;
-const SteadyClock kClock;
 
 EngineConfig Config(bool prefix_cache) {
   EngineConfig config{.threads = 1, .pin_threads = false, .memory_bytes = 64 << 20, .max_model_len = 512};
@@ -23,21 +25,6 @@ EngineConfig Config(bool prefix_cache) {
   config.scheduler.max_sequences = 8;
   config.scheduler.prefix_cache = prefix_cache;
   return config;
-}
-
-std::unique_ptr<Engine> Start(const std::string& model, const EngineConfig& config) {
-  auto checkpoint = Checkpoint::Open(std::string(BRAID_SOURCE_DIR "/tests/data/models/") + model);
-  CHECK(checkpoint.ok()) << checkpoint.status();
-  auto engine = Engine::Start(config, **checkpoint, &kClock);
-  CHECK(engine.ok()) << engine.status();
-  return *std::move(engine);
-}
-
-EngineStats StatsWhenIdle(const Engine& engine) {
-  for (int i = 0; i < 2000 && (engine.InFlight() > 0 || engine.Stats().busy || engine.Stats().blocks_used > 0); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return engine.Stats();
 }
 
 GenerateRequest Request(std::vector<int32_t> prompt, int max_tokens, const std::string& salt = "") {
@@ -95,7 +82,7 @@ std::vector<int32_t> Join(std::vector<int32_t> a, const std::vector<int32_t>& b)
 
 class EnginePrefix : public ::testing::TestWithParam<const char*> {
  protected:
-  EnginePrefix() : with_(Start(GetParam(), Config(true))), without_(Start(GetParam(), Config(false))) {}
+  EnginePrefix() : with_(StartTiny(GetParam(), Config(true))), without_(StartTiny(GetParam(), Config(false))) {}
   bool hybrid() const { return with_->info().state_bytes_per_sequence > 0; }
 
   // Asks both engines; expects equal bits and returns the cached one's answer.
@@ -200,7 +187,7 @@ TEST_P(EnginePrefix, TightMemoryChangesNoToken) {
   std::unique_ptr<Engine> engine;
   do {  // until two or three sequences fit
     tight.memory_bytes += 32 << 10;
-    engine = Start(GetParam(), tight);
+    engine = StartTiny(GetParam(), tight);
   } while (engine->info().num_blocks < 14);
   const std::vector<int32_t> shared[2] = {RandomTokens(random_, 70), RandomTokens(random_, 90)};
   std::vector<GenerateRequest> requests;

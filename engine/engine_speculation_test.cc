@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "engine/engine.h"
-#include "engine/testing/collector.h"
+#include "engine/testing/tiny_engine.h"
 #include "models/weights/checkpoint.h"
 
 namespace braid {
@@ -15,9 +15,12 @@ namespace {
 
 using testing::Choice;
 using testing::Collector;
+using testing::kClock;
+using testing::StartTiny;
+using testing::StatsWhenIdle;
+using testing::ExpectEqualBits;
 using Tokens = std::vector<int32_t>;
 
-const SteadyClock kClock;
 
 EngineConfig Config(int max_drafts) {
   EngineConfig config{.threads = 2, .pin_threads = false, .memory_bytes = 64 << 20, .max_model_len = 512};
@@ -25,21 +28,6 @@ EngineConfig Config(int max_drafts) {
   config.scheduler.max_sequences = 8;
   config.scheduler.max_drafts = max_drafts;
   return config;
-}
-
-std::unique_ptr<Engine> Start(const std::string& model, const EngineConfig& config) {
-  auto checkpoint = Checkpoint::Open(std::string(BRAID_SOURCE_DIR "/tests/data/models/") + model);
-  CHECK(checkpoint.ok()) << checkpoint.status();
-  auto engine = Engine::Start(config, **checkpoint, &kClock);
-  CHECK(engine.ok()) << engine.status();
-  return *std::move(engine);
-}
-
-EngineStats StatsWhenIdle(const Engine& engine) {
-  for (int i = 0; i < 2000 && (engine.InFlight() > 0 || engine.Stats().busy || engine.Stats().blocks_used > 0); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return engine.Stats();
 }
 
 // Knows what the prompt's first choice will say, and says it right up to a random place.
@@ -91,17 +79,6 @@ std::vector<std::vector<Choice>> AskAll(Engine& engine, const std::vector<Genera
   return answers;
 }
 
-void ExpectEqualBits(const Choice& a, const Choice& b) {
-  ASSERT_EQ(a.tokens, b.tokens);
-  EXPECT_EQ(a.finish, b.finish);
-  EXPECT_EQ(a.stop_token, b.stop_token);
-  ASSERT_EQ(a.logprobs.size(), b.logprobs.size());
-  for (size_t i = 0; i < a.logprobs.size(); ++i) {
-    EXPECT_EQ(a.logprobs[i].logprob, b.logprobs[i].logprob) << "token " << i;
-    EXPECT_EQ(a.logprobs[i].top, b.logprobs[i].top) << "token " << i;
-  }
-}
-
 Tokens RandomTokens(std::mt19937& random, int count) {
   Tokens tokens(count);
   for (int32_t& token : tokens) token = random() % 250;
@@ -121,7 +98,7 @@ class EngineSpeculation : public ::testing::TestWithParam<Case> {
  protected:
   EngineSpeculation() : plain_(StartWith(Config(0))) {}
 
-  static std::unique_ptr<Engine> StartWith(const EngineConfig& config) { return Start(GetParam().model, config); }
+  static std::unique_ptr<Engine> StartWith(const EngineConfig& config) { return StartTiny(GetParam().model, config); }
 
   // A number of accepted drafts that a test expects of a prompter, as far as the head reaches it.
   static uint64_t Share(uint64_t accepted) { return GetParam().who == Who::kPrompter ? accepted : accepted / 20; }
@@ -315,10 +292,10 @@ const Tokens kGoldenPrompt = {83,  296, 67,  39,  263, 264, 62, 275, 284, 166, 7
 TEST(EngineDraftHead, GuessesBehindAHitAsBehindAPromptComputedWhole) {
   EngineConfig config = Config(3);
   config.threads = 1;
-  const auto warm = Start("nemotron_h_latent_mtp", config);
+  const auto warm = StartTiny("nemotron_h_latent_mtp", config);
   config.scheduler.prefix_cache = false;
   config.scheduler.max_tokens_per_step = 256;  // nor are its prompts cut
-  const auto cold = Start("nemotron_h_latent_mtp", config);
+  const auto cold = StartTiny("nemotron_h_latent_mtp", config);
   std::mt19937 random(9);
   uint64_t accepted = 0;
   int cached = 0;
@@ -348,8 +325,8 @@ TEST(EngineDraftHead, LeavesLogprobsOfThePromptAsTheyAre) {
   GenerateRequest request{.prompt = kGoldenPrompt, .sampling = {.temperature = 0, .logprobs = 2}, .max_tokens = 20,
                           .ignore_eos = true, .echo_logprobs = true};
   request.prompt.insert(request.prompt.end(), kGoldenPrompt.begin(), kGoldenPrompt.end());  // in two chunks
-  const Choice plain = Ask(*Start("nemotron_h_latent_mtp", Config(0)), request)[0];
-  const Choice choice = Ask(*Start("nemotron_h_latent_mtp", Config(3)), request)[0];
+  const Choice plain = Ask(*StartTiny("nemotron_h_latent_mtp", Config(0)), request)[0];
+  const Choice choice = Ask(*StartTiny("nemotron_h_latent_mtp", Config(3)), request)[0];
   ExpectEqualBits(choice, plain);
   ASSERT_EQ(choice.prompt_logprobs.size(), 81u);
   for (size_t i = 0; i < 81; ++i) {

@@ -8,7 +8,7 @@
 #include "engine/engine.h"
 #include "engine/handover/held_prompt.h"
 #include "engine/state_pool.h"
-#include "engine/testing/collector.h"
+#include "engine/testing/tiny_engine.h"
 #include "models/weights/checkpoint.h"
 
 namespace braid {
@@ -16,31 +16,18 @@ namespace {
 
 using testing::Choice;
 using testing::Collector;
+using testing::kClock;
+using testing::StartTiny;
+using testing::Eventually;
+using testing::HoldsNothing;
+using testing::ExpectEqualBits;
 
-const SteadyClock kClock;
 
 EngineConfig Config() {
   EngineConfig config{.threads = 1, .pin_threads = false, .memory_bytes = 64 << 20, .max_model_len = 512};
   config.scheduler.max_tokens_per_step = 48;
   config.scheduler.max_sequences = 8;
   return config;
-}
-
-std::unique_ptr<Engine> Start(const std::string& model, const EngineConfig& config = Config()) {
-  auto checkpoint = Checkpoint::Open(std::string(BRAID_SOURCE_DIR "/tests/data/models/") + model);
-  CHECK(checkpoint.ok()) << checkpoint.status();
-  auto engine = Engine::Start(config, **checkpoint, &kClock);
-  CHECK(engine.ok()) << engine.status();
-  return *std::move(engine);
-}
-
-bool BecomesIdle(const Engine& engine) {
-  for (int i = 0; i < 2000; ++i) {
-    const EngineStats stats = engine.Stats();
-    if (engine.InFlight() == 0 && !stats.busy && stats.blocks_used == 0 && stats.state_slots_used == 0) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return false;
 }
 
 GenerateRequest Request(std::vector<int32_t> prompt, int max_tokens, bool greedy) {
@@ -100,31 +87,21 @@ std::vector<int32_t> RandomTokens(std::mt19937& random, int count) {
   return tokens;
 }
 
-void ExpectEqual(const Choice& a, const Choice& b) {
-  EXPECT_EQ(a.tokens, b.tokens);
-  ASSERT_EQ(a.logprobs.size(), b.logprobs.size());
-  for (size_t i = 0; i < a.logprobs.size(); ++i) {
-    EXPECT_EQ(a.logprobs[i].logprob, b.logprobs[i].logprob) << "token " << i;
-    EXPECT_EQ(a.logprobs[i].top, b.logprobs[i].top) << "token " << i;
-  }
-  EXPECT_EQ(a.finish, b.finish);
-}
-
 class EngineHandover : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(EngineHandover, GivesTheBitsOfOneEngine) {
-  const auto alone = Start(GetParam()), from = Start(GetParam()), to = Start(GetParam());
+  const auto alone = StartTiny(GetParam(), Config()), from = StartTiny(GetParam(), Config()), to = StartTiny(GetParam(), Config());
   std::mt19937 random(3);
   for (const int length : {1, 2, 3, 4, 31, 32, 33, 64, 70, 127, 300}) {
     const std::vector<int32_t> prompt = RandomTokens(random, length);
     for (const bool greedy : {true, false}) {
       SCOPED_TRACE(::testing::Message() << length << (greedy ? " greedy" : " sampled"));
       const GenerateRequest request = Request(prompt, 70, greedy);
-      ExpectEqual(AskBoth(*from, *to, request), Ask(*alone, request));
+      ExpectEqualBits(AskBoth(*from, *to, request), Ask(*alone, request));
     }
   }
-  EXPECT_TRUE(BecomesIdle(*from));
-  EXPECT_TRUE(BecomesIdle(*to));
+  EXPECT_TRUE(Eventually([&] { return HoldsNothing(*from); }));
+  EXPECT_TRUE(Eventually([&] { return HoldsNothing(*to); }));
   // The decode side computed no prompt but the token that came with it.
   EXPECT_EQ(to->Stats().prompt_tokens_computed, 22u);
 }
@@ -132,7 +109,7 @@ TEST_P(EngineHandover, GivesTheBitsOfOneEngine) {
 TEST_P(EngineHandover, WorksWithSpeculationPrefixHitsAndCompany) {
   EngineConfig drafting = Config();
   drafting.scheduler.max_drafts = 4;
-  const auto alone = Start(GetParam()), from = Start(GetParam()), to = Start(GetParam(), drafting);
+  const auto alone = StartTiny(GetParam(), Config()), from = StartTiny(GetParam(), Config()), to = StartTiny(GetParam(), drafting);
   std::mt19937 random(4);
   const std::vector<int32_t> document = RandomTokens(random, 100);
   std::vector<Choice> expected(8), got(8);
@@ -146,23 +123,23 @@ TEST_P(EngineHandover, WorksWithSpeculationPrefixHitsAndCompany) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) threads.emplace_back([&, i] { got[i] = AskBoth(*from, *to, requests[i]); });
   for (std::thread& thread : threads) thread.join();
-  for (int i = 0; i < 8; ++i) ExpectEqual(got[i], expected[i]);
-  EXPECT_TRUE(BecomesIdle(*from));
-  EXPECT_TRUE(BecomesIdle(*to));
+  for (int i = 0; i < 8; ++i) ExpectEqualBits(got[i], expected[i]);
+  EXPECT_TRUE(Eventually([&] { return HoldsNothing(*from); }));
+  EXPECT_TRUE(Eventually([&] { return HoldsNothing(*to); }));
   // The next turn of a conversation finds there what was loaded.
   std::vector<int32_t> next = requests[0].prompt;
   next.insert(next.end(), expected[0].tokens.begin(), expected[0].tokens.end());
   const Choice answer = Ask(*to, Request(next, 20, true));
-  ExpectEqual(answer, Ask(*alone, Request(next, 20, true)));
+  ExpectEqualBits(answer, Ask(*alone, Request(next, 20, true)));
   EXPECT_GE(answer.cached_tokens, 128);
 }
 
 TEST_P(EngineHandover, PreemptedAfterItsArrivalItIsComputedAnew) {
   EngineConfig tight = Config();
-  const auto roomy = Start(GetParam());
+  const auto roomy = StartTiny(GetParam(), Config());
   tight.memory_bytes = 8 * roomy->info().state_bytes_per_sequence + (256 << 10);
   tight.max_model_len = 128;
-  const auto to = Start(GetParam(), tight);
+  const auto to = StartTiny(GetParam(), tight);
   std::mt19937 random(5);
   std::vector<GenerateRequest> requests;
   std::vector<Choice> expected(8), got(8);
@@ -173,13 +150,13 @@ TEST_P(EngineHandover, PreemptedAfterItsArrivalItIsComputedAnew) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) threads.emplace_back([&, i] { got[i] = AskBoth(*roomy, *to, requests[i]); });
   for (std::thread& thread : threads) thread.join();
-  for (int i = 0; i < 8; ++i) ExpectEqual(got[i], expected[i]);
+  for (int i = 0; i < 8; ++i) ExpectEqualBits(got[i], expected[i]);
   EXPECT_GT(to->Stats().preemptions, 0u);
-  EXPECT_TRUE(BecomesIdle(*to));
+  EXPECT_TRUE(Eventually([&] { return HoldsNothing(*to); }));
 }
 
 TEST_P(EngineHandover, GoesOnFromOutputIdsAlone) {
-  const auto engine = Start(GetParam()), other = Start(GetParam());
+  const auto engine = StartTiny(GetParam(), Config()), other = StartTiny(GetParam(), Config());
   std::mt19937 random(6);
   const GenerateRequest request = Request(RandomTokens(random, 50), 40, false);
   const Choice whole = Ask(*engine, request);
@@ -195,7 +172,7 @@ INSTANTIATE_TEST_SUITE_P(Models, EngineHandover, ::testing::Values("llama", "nem
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(EngineHandoverChecks, NamesWhatDoesNotFit) {
-  const auto engine = Start("nemotron_h");
+  const auto engine = StartTiny("nemotron_h", Config());
   const auto refused = [&](GenerateRequest request) {
     request.on_event = [](TokenEvent) {};
     return std::string(engine->Submit(std::move(request)).status().message());
@@ -218,9 +195,9 @@ TEST(EngineHandoverChecks, NamesWhatDoesNotFit) {
 }
 
 TEST(EngineHandoverChecks, DigestTellsModelsApart) {
-  EXPECT_NE(Start("llama")->info().model_digest, Start("mistral")->info().model_digest);
-  EXPECT_EQ(Start("llama")->info().model_digest, Start("llama")->info().model_digest);
-  EXPECT_EQ(Start("llama")->info().model_digest.size(), 16u);
+  EXPECT_NE(StartTiny("llama", Config())->info().model_digest, StartTiny("mistral", Config())->info().model_digest);
+  EXPECT_EQ(StartTiny("llama", Config())->info().model_digest, StartTiny("llama", Config())->info().model_digest);
+  EXPECT_EQ(StartTiny("llama", Config())->info().model_digest.size(), 16u);
 }
 
 TEST(SequenceLayout, ALayerWithoutStateHasConvolutionRowsAlone) {
@@ -239,7 +216,7 @@ TEST(SequenceLayout, ALayerWithoutStateHasConvolutionRowsAlone) {
 }
 
 TEST(SequenceLayout, TakesWhatTheSequenceUses) {
-  const auto engine = Start("nemotron_h");
+  const auto engine = StartTiny("nemotron_h", Config());
   const SequenceLayout& layout = engine->layout();
   EXPECT_LT(layout.ImageBytes(33) - layout.ImageBytes(1) - layout.BlockBytes(), engine->info().state_bytes_per_sequence);
   EXPECT_EQ(layout.NumPieces(33), 2 + static_cast<int>(layout.cache.mamba.size()));

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "engine/handover/local_peer.h"
-#include "engine/testing/collector.h"
+#include "engine/testing/tiny_engine.h"
 #include "models/weights/checkpoint.h"
 
 namespace braid {
@@ -16,9 +16,13 @@ namespace {
 
 using testing::Choice;
 using testing::Collector;
+using testing::kClock;
+using testing::StartTiny;
+using testing::Eventually;
+using testing::HoldsNothing;
+using testing::ExpectEqualBits;
 using testing::LocalPeer;
 
-const SteadyClock kClock;
 
 EngineConfig Config(int block_size = 32) {
   EngineConfig config{.threads = 1, .pin_threads = false, .memory_bytes = 64 << 20, .max_model_len = 512};
@@ -28,34 +32,13 @@ EngineConfig Config(int block_size = 32) {
   return config;
 }
 
-std::unique_ptr<Engine> Start(const std::string& model, const EngineConfig& config = Config()) {
-  auto checkpoint = Checkpoint::Open(std::string(BRAID_SOURCE_DIR "/tests/data/models/") + model);
-  CHECK(checkpoint.ok()) << checkpoint.status();
-  auto engine = Engine::Start(config, **checkpoint, &kClock);
-  CHECK(engine.ok()) << engine.status();
-  return *std::move(engine);
-}
-
-bool Eventually(const std::function<bool()>& holds) {
-  for (int i = 0; i < 3000; ++i) {
-    if (holds()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return false;
-}
-
-bool HoldsNothing(const Engine& engine) {
-  const EngineStats stats = engine.Stats();
-  return engine.InFlight() == 0 && !stats.busy && stats.blocks_used == 0 && stats.state_slots_used == 0;
-}
-
 // A prefill side and a decode side, and an engine that does it all alone.
 struct Sides {
   explicit Sides(const std::string& model, const ExporterConfig& exports = {}, const ImporterConfig& imports = {},
                  const EngineConfig& prefill = Config())
-      : alone(Start(model)),
-        from(Start(model, prefill)),
-        to(Start(model)),
+      : alone(StartTiny(model, Config())),
+        from(StartTiny(model, prefill)),
+        to(StartTiny(model, Config())),
         exporter(from.get(), &kClock, exports),
         peer(std::make_shared<LocalPeer>(&exporter)),
         importer(to.get(), &kClock, imports) {}
@@ -99,24 +82,13 @@ GenerateRequest Request(int length, int max_tokens = 20, bool greedy = false) {
   return request;
 }
 
-void ExpectEqual(const Choice& a, const Choice& b) {
-  EXPECT_EQ(a.tokens, b.tokens);
-  EXPECT_EQ(a.finish, b.finish);
-  EXPECT_EQ(a.stop_token, b.stop_token);
-  ASSERT_EQ(a.logprobs.size(), b.logprobs.size());
-  for (size_t i = 0; i < a.logprobs.size(); ++i) {
-    EXPECT_EQ(a.logprobs[i].logprob, b.logprobs[i].logprob) << "token " << i;
-    EXPECT_EQ(a.logprobs[i].top, b.logprobs[i].top) << "token " << i;
-  }
-}
-
 class ImporterOnModel : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(ImporterOnModel, GivesTheBitsOfOneProcess) {
   Sides sides(GetParam());
   for (const int length : {1, 32, 33, 100, 300}) {
-    ExpectEqual(sides.Ask(Request(length, 40)), sides.AskAlone(Request(length, 40)));
-    ExpectEqual(sides.Ask(Request(length, 40, true)), sides.AskAlone(Request(length, 40, true)));
+    ExpectEqualBits(sides.Ask(Request(length, 40)), sides.AskAlone(Request(length, 40)));
+    ExpectEqualBits(sides.Ask(Request(length, 40, true)), sides.AskAlone(Request(length, 40, true)));
   }
   EXPECT_EQ(sides.importer.Stats().taken, 10u);
   EXPECT_EQ(sides.importer.Stats().recomputed, 0u);
@@ -143,7 +115,7 @@ TEST_P(ImporterOnModel, WhateverFailsOnTheWayTheAnswerIsTheSame) {
       if (kind == 4) checksum ^= 1u << where % 32;
       return true;
     };
-    ExpectEqual(sides.Ask(Request(70)), expected);
+    ExpectEqualBits(sides.Ask(Request(70)), expected);
   }
   EXPECT_GT(sides.importer.Stats().recomputed, 40u);
   sides.ExpectIdle();
@@ -191,7 +163,7 @@ TEST(Importer, RefusesOffersThatDoNotFit) {
   for (size_t i = 0; i < changes.size(); ++i) {
     SCOPED_TRACE(i);
     sides.peer->change_offer = changes[i];
-    ExpectEqual(sides.Ask(Request(40)), expected);
+    ExpectEqualBits(sides.Ask(Request(40)), expected);
   }
   EXPECT_EQ(sides.importer.Stats().recomputed, changes.size());
   EXPECT_EQ(sides.importer.Stats().taken, 0u);
@@ -200,14 +172,14 @@ TEST(Importer, RefusesOffersThatDoNotFit) {
 TEST(Importer, AnOfferOfAnotherEpochIsNotRead) {
   Sides sides("llama");
   sides.peer->change_offer = [](PrefillOffer& o) { ++o.name.epoch; };
-  ExpectEqual(sides.Ask(Request(40)), sides.AskAlone(Request(40)));
+  ExpectEqualBits(sides.Ask(Request(40)), sides.AskAlone(Request(40)));
   EXPECT_EQ(sides.importer.Stats().taken, 0u);
   EXPECT_EQ(sides.importer.Stats().recomputed, 1u);
 }
 
 TEST(Importer, OtherLayoutsAreRefusedBeforeAnythingIsComputed) {
   Sides sides("llama", {}, {}, Config(64));
-  ExpectEqual(sides.Ask(Request(40)), sides.AskAlone(Request(40)));
+  ExpectEqualBits(sides.Ask(Request(40)), sides.AskAlone(Request(40)));
   EXPECT_EQ(sides.from->Stats().prompt_tokens_computed, 0u);
   const auto status = sides.exporter.Prefill({.asker = Exporter(sides.to.get(), &kClock, {}).identity(), .prompt = {1}}, {});
   EXPECT_EQ(status.status().message(), "layout.block_size: 32 is not ours, 64");
@@ -227,12 +199,12 @@ TEST(Importer, AFirstTokenThatEndsTheSequenceNeedsNoTransfer) {
   GenerateRequest request = Request(40);
   const int32_t first = sides.AskAlone(request).tokens[0];
   request.stop_token_ids = {first};
-  ExpectEqual(sides.Ask(request), sides.AskAlone(request));
-  ExpectEqual(sides.Ask(Request(40, 1)), sides.AskAlone(Request(40, 1)));
+  ExpectEqualBits(sides.Ask(request), sides.AskAlone(request));
+  ExpectEqualBits(sides.Ask(Request(40, 1)), sides.AskAlone(Request(40, 1)));
   EXPECT_EQ(sides.importer.Stats().ended_there, 2u);
   EXPECT_EQ(sides.importer.Stats().bytes_received, 0u);
   request.min_tokens = 3;  // then it may not be the first
-  ExpectEqual(sides.Ask(request), sides.AskAlone(request));
+  ExpectEqualBits(sides.Ask(request), sides.AskAlone(request));
   sides.ExpectIdle();
 }
 
@@ -242,7 +214,7 @@ TEST(Importer, WhereAMaskHasASayTheFirstTokenIsDrawnHere) {
   auto constraint = std::make_shared<ConstraintSpec>();
   constraint->bad_words = {{sides.AskAlone(request).tokens[0]}};
   request.constraint = constraint;
-  ExpectEqual(sides.Ask(request), sides.AskAlone(request));
+  ExpectEqualBits(sides.Ask(request), sides.AskAlone(request));
   EXPECT_EQ(sides.importer.Stats().taken, 1u);
   sides.ExpectIdle();
 }
@@ -316,14 +288,14 @@ TEST(Importer, ImagesWaitForRoom) {
   std::vector<std::thread> threads;
   for (Choice& choice : choices) threads.emplace_back([&] { choice = sides.Ask(Request(100, 60)); });
   for (std::thread& thread : threads) thread.join();
-  for (const Choice& choice : choices) ExpectEqual(choice, expected);
+  for (const Choice& choice : choices) ExpectEqualBits(choice, expected);
   EXPECT_EQ(sides.importer.Stats().taken, 6u);
   sides.ExpectIdle();
 }
 
 TEST(Importer, WhatCannotBeHandedOverIsComputedHere) {
   Sides sides("llama", {}, {.max_transfers = 0});
-  ExpectEqual(sides.Ask(Request(40)), sides.AskAlone(Request(40)));
+  ExpectEqualBits(sides.Ask(Request(40)), sides.AskAlone(Request(40)));
   EXPECT_EQ(sides.importer.Stats().not_tried, 1u);
   GenerateRequest bad = Request(40);
   bad.max_tokens = 0;
@@ -332,7 +304,7 @@ TEST(Importer, WhatCannotBeHandedOverIsComputedHere) {
 
 TEST(Importer, TooManyOffersAreRefusedAndThePromptIsComputedHere) {
   Sides sides("llama", {.max_offers = 0});
-  ExpectEqual(sides.Ask(Request(40)), sides.AskAlone(Request(40)));
+  ExpectEqualBits(sides.Ask(Request(40)), sides.AskAlone(Request(40)));
   EXPECT_EQ(sides.importer.Stats().recomputed, 1u);
 }
 

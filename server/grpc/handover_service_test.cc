@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/handover/importer.h"
-#include "engine/testing/collector.h"
+#include "engine/testing/tiny_engine.h"
 #include "models/weights/checkpoint.h"
 #include "server/grpc/grpc_server.h"
 #include "server/grpc/handover_client.h"
@@ -21,27 +21,18 @@ namespace {
 
 using testing::Choice;
 using testing::Collector;
+using testing::Eventually;
+using testing::ExpectEqualBits;
+using testing::kClock;
+using testing::StartTiny;
 
-const SteadyClock kClock;
 constexpr const char* kSecret = "a secret of some length";
 
-std::unique_ptr<Engine> StartEngine(const std::string& model) {
-  auto checkpoint = Checkpoint::Open(std::string(BRAID_SOURCE_DIR "/tests/data/models/") + model);
-  CHECK(checkpoint.ok()) << checkpoint.status();
+EngineConfig Config() {
   EngineConfig config{.threads = 1, .pin_threads = false, .memory_bytes = 64 << 20, .max_model_len = 512};
   config.scheduler.max_tokens_per_step = 64;
   config.scheduler.max_sequences = 8;
-  auto engine = Engine::Start(config, **checkpoint, &kClock);
-  CHECK(engine.ok()) << engine.status();
-  return *std::move(engine);
-}
-
-bool Eventually(const std::function<bool()>& holds) {
-  for (int i = 0; i < 3000; ++i) {
-    if (holds()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return false;
+  return config;
 }
 
 GenerateRequest Request(int length) {
@@ -54,7 +45,7 @@ GenerateRequest Request(int length) {
 
 class HandoverServiceTest : public ::testing::Test {
  protected:
-  HandoverServiceTest() : from_(StartEngine("nemotron_h")), to_(StartEngine("nemotron_h")) {
+  HandoverServiceTest() : from_(StartTiny("nemotron_h", Config())), to_(StartTiny("nemotron_h", Config())) {
     exporter_ = std::make_unique<Exporter>(from_.get(), &kClock, ExporterConfig{.lease_ms = 3000});
     importer_ = std::make_unique<Importer>(to_.get(), &kClock, ImporterConfig{});
     StartServer(0);
@@ -136,13 +127,8 @@ class HandoverServiceTest : public ::testing::Test {
 
 TEST_F(HandoverServiceTest, HandsOverWithEqualBits) {
   for (const int length : {1, 33, 64, 200}) {
-    const Choice over = Ask(Request(length)), alone = AskAlone(Request(length));
-    EXPECT_EQ(over.tokens, alone.tokens) << length;
-    ASSERT_EQ(over.logprobs.size(), alone.logprobs.size());
-    for (size_t i = 0; i < over.logprobs.size(); ++i) {
-      EXPECT_EQ(over.logprobs[i].logprob, alone.logprobs[i].logprob);
-      EXPECT_EQ(over.logprobs[i].top, alone.logprobs[i].top);
-    }
+    SCOPED_TRACE(length);
+    ExpectEqualBits(Ask(Request(length)), AskAlone(Request(length)));
   }
   EXPECT_EQ(importer_->Stats().taken, 4u);
   EXPECT_EQ(importer_->Stats().recomputed, 0u);
