@@ -19,7 +19,7 @@ namespace {
 constexpr int kSpins = 4000;
 
 // Of walks between two looks at how long members had to wait for their cores.
-constexpr int64_t kWindowNs = 20'000'000;
+constexpr int64_t kWindowNs = 60'000'000;
 
 inline void Pause() {
 #if defined(__x86_64__)

@@ -12,7 +12,7 @@ constexpr int64_t kTrialNs = 100'000'000;  // so long a trial must go well
 
 void TeamSize::Observe(int64_t wall_ns, int64_t delay_ns) {
   since_change_ns_ += wall_ns;
-  if (delay_ns > wall_ns / 4 && active_ > 1) {
+  if (delay_ns > wall_ns / 3 && active_ > 1) {
     until_trial_ns_ = on_trial_ ? std::min(2 * until_trial_ns_, kLongestWaitNs) : kFirstWaitNs;
     return Change(active_ - 1, false);
   }

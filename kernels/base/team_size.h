@@ -15,7 +15,7 @@ class TeamSize {
   int active() const { return active_; }
 
   // Tells of `wall_ns` of walks, in which the member that had to wait longest for a core waited `delay_ns`. One member
-  // goes when that is over a quarter. After a time one comes back on trial: after 0.5 s at first, after twice as long,
+  // goes when that is over a third. After a time one comes back on trial: after 0.5 s at first, after twice as long,
   // at most 16 s, with every trial that fails. A member alone waits for no other, so its own delay counts for nothing.
   void Observe(int64_t wall_ns, int64_t delay_ns);
 
