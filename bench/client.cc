@@ -1,7 +1,7 @@
 #include "bench/client.h"
 
-#include "bench/event_stream.h"
 #include "kernels/base/errors.h"
+#include "server/http/event_reader.h"
 
 namespace braid::bench {
 namespace {
@@ -92,10 +92,7 @@ void ReplyReader::TakeEvent(std::string_view data, Instant now) {
     return;
   }
   const auto event = ParseJson(data);
-  if (!event.ok() || !event->is_object()) {
-    result_.error = "bad event";
-    return;
-  }
+  if (!event.ok() || !event->is_object()) return TakeBadEvent();
   if (event->contains("error")) {
     result_.error = "error event";
     return;
@@ -133,11 +130,15 @@ CallResult ReplyReader::Finish(const absl::StatusOr<int>& status, Instant now) {
 boost::asio::awaitable<CallResult> Call(HttpConnection& connection, const PlannedRequest& request,
                                         const CallOptions& options, Instant due) {
   ReplyReader reader(options.stream, due);
-  EventStreamParser events([&](std::string_view data) { reader.TakeEvent(data, std::chrono::steady_clock::now()); });
+  EventReader events;
+  const EventReader::OnEvent on_event = [&](std::string_view data, std::string_view) {
+    reader.TakeEvent(data, std::chrono::steady_clock::now());
+  };
   std::string body;
+  bool readable = true;
   const std::function<void(std::string_view)> on_body = [&](std::string_view piece) {
     if (options.stream) {
-      events.Feed(piece);
+      if (readable && !(readable = events.Feed(piece, on_event))) reader.TakeBadEvent();
     } else {
       body.append(piece);
     }

@@ -56,6 +56,8 @@ class ReplyReader {
 
   // Takes the data of one event that came at `now`.
   void TakeEvent(std::string_view data, Instant now);
+  // Takes that the stream is not to be read on.
+  void TakeBadEvent() { result_.error = "bad event"; }
   // Takes a whole reply.
   void TakeBody(std::string_view body, Instant now);
   // Ends the reply: `status` is the HTTP status or why there was none.

@@ -18,7 +18,4 @@ std::string WritePrefillHeader(const PeerKey& key, std::string_view address);
 // The address; InvalidArgument when it is none, Unauthenticated when the signature is not good.
 absl::StatusOr<std::string> ReadPrefillHeader(PeerKey& key, std::string_view header);
 
-// "HOST:PORT" or "[V6]:PORT"; InvalidArgument says what is wrong.
-absl::Status CheckAddress(std::string_view address);
-
 }  // namespace braid

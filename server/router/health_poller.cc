@@ -5,7 +5,9 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/errors.h"
 #include "kernels/base/log.h"
+#include "server/address.h"
 
 namespace braid {
 namespace {
@@ -17,17 +19,14 @@ constexpr size_t kMaxReport = 64 << 10;
 
 // All addresses of "HOST:PORT"; empty when the name cannot be resolved.
 std::vector<std::string> AddressesOfName(const std::string& name) {
-  const size_t colon = name.rfind(':');
-  std::string host = name.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  const absl::StatusOr<Address> address = ParseAddress(name);
+  CHECK(address.ok()) << address.status();  // the configuration was checked
   boost::asio::io_context io;
   boost::system::error_code error;
   boost::asio::ip::tcp::resolver resolver(io);
   std::vector<std::string> addresses;
-  for (const auto& entry : resolver.resolve(host, name.substr(colon + 1), error)) {
-    const auto& ip = entry.endpoint().address();
-    const std::string text = ip.is_v6() ? absl::StrCat("[", ip.to_string(), "]") : ip.to_string();
-    addresses.push_back(absl::StrCat(text, ":", entry.endpoint().port()));
+  for (const auto& entry : resolver.resolve(address->host, std::to_string(address->port), error)) {
+    addresses.push_back(Address{entry.endpoint().address().to_string(), address->port}.ToText());
   }
   if (error) Log(LogLevel::kWarning, "a worker's name cannot be resolved", {{"name", name}, {"why", error.message()}});
   return addresses;

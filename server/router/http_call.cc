@@ -9,9 +9,9 @@
 #include <limits>
 #include <optional>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
+#include "server/address.h"
 
 namespace braid {
 namespace {
@@ -140,17 +140,11 @@ class HttpCall : public std::enable_shared_from_this<HttpCall> {
 }  // namespace
 
 absl::Status ReadEndpoint(const std::string& address, asio::ip::tcp::endpoint* endpoint) {
-  const size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  int port = 0;
-  const bool has_port = colon != std::string::npos && absl::SimpleAtoi(address.substr(colon + 1), &port);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  ASSIGN_OR_RETURN(const Address parsed, ParseAddress(address));
   error_code error;
-  const asio::ip::address ip = asio::ip::make_address(host, error);
-  if (!has_port || port < 1 || port > 65535 || error) {
-    return absl::InvalidArgumentError(absl::StrCat("'", address, "' is not IP:PORT"));
-  }
-  *endpoint = {ip, static_cast<uint16_t>(port)};
+  const asio::ip::address ip = asio::ip::make_address(parsed.host, error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat("'", address, "' is not IP:PORT"));
+  *endpoint = {ip, static_cast<uint16_t>(parsed.port)};
   return absl::OkStatus();
 }
 

@@ -131,7 +131,7 @@ void RoutedCall::OnBody(const std::string& bytes) {
     return;
   }
   const int attempt = attempt_;
-  SseReader reader = std::move(events_);  // another attempt begins with a reader of its own
+  EventReader reader = std::move(events_);  // another attempt begins with a reader of its own
   const bool read = reader.Feed(bytes, [&](std::string_view data, std::string_view type) {
     if (!over_ && attempt == attempt_) OnEvent(data, type);
   });

@@ -7,13 +7,13 @@
 #include <set>
 #include <string>
 
+#include "server/http/event_reader.h"
 #include "server/http/route_table.h"
 #include "server/peer_key.h"
 #include "server/router/http_call.h"
 #include "server/router/routed_body.h"
 #include "server/router/router_config.h"
 #include "server/router/router_metrics.h"
-#include "server/router/sse_reader.h"
 
 namespace braid {
 
@@ -68,7 +68,7 @@ class RoutedCall : public std::enable_shared_from_this<RoutedCall> {
   std::function<void()> call_off_;
   HttpCallHead head_;
   std::string whole_;                        // an answer that is no stream
-  SseReader events_;
+  EventReader events_;
   bool streams_ = false;                     // the worker's answer does
   bool begun_ = false;                       // the client has seen some of it
   bool broken_ = false;                      // it ends with an error event

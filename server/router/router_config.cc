@@ -2,14 +2,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
-#include "server/prefill_header.h"
+#include "server/address.h"
 
 namespace braid {
 namespace {
 
 absl::Status CheckAddresses(const char* flag, const std::vector<std::string>& addresses) {
   for (const std::string& address : addresses) {
-    const absl::Status status = CheckAddress(address);
+    const absl::Status status = ParseAddress(address).status();
     if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(flag, ": ", status.message()));
   }
   return absl::OkStatus();

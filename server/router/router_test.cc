@@ -113,7 +113,7 @@ class RouterTest : public ::testing::Test {
   // The texts of a stream's events, and "!" for an error, "." for its end.
   static std::string Told(const std::string& response) {
     std::string told;
-    SseReader reader;
+    EventReader reader;
     std::string body = BodyOf(response), bytes;
     while (!body.empty()) {  // chunks of the transfer coding
       const size_t line = body.find("\r\n");

@@ -6,6 +6,7 @@
 #include "kernels/base/errors.h"
 #include "kernels/base/json.h"
 #include "kernels/base/log.h"
+#include "server/address.h"
 
 namespace braid {
 namespace {
@@ -124,8 +125,10 @@ std::unique_ptr<WorkerClaim> WorkerTable::Pick(Pool pool, std::string_view promp
   affinity.Learn(prompt, best->first);
   ++best->second.in_flight;
   best->second.last_pick = ++num_picks_;
-  const std::string host = best->first.substr(0, best->first.rfind(':'));
-  return std::make_unique<WorkerClaim>(this, best->first, absl::StrCat(host, ":", best->second.report.grpc_port));
+  const absl::StatusOr<Address> http = ParseAddress(best->first);
+  CHECK(http.ok()) << http.status();  // the configuration was checked
+  const Address grpc{http->host, best->second.report.grpc_port};
+  return std::make_unique<WorkerClaim>(this, best->first, grpc.ToText());
 }
 
 void WorkerTable::Return(const WorkerClaim& claim) {

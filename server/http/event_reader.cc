@@ -1,20 +1,28 @@
-#include "server/router/sse_reader.h"
+#include "server/http/event_reader.h"
+
+#include <utility>
 
 namespace braid {
 
-bool SseReader::Feed(std::string_view bytes, const std::function<void(std::string_view, std::string_view)>& event) {
-  for (size_t end; (end = bytes.find('\n')) != std::string_view::npos; bytes.remove_prefix(end + 1)) {
+bool EventReader::Feed(std::string_view bytes, const OnEvent& event) {
+  while (!bytes.empty()) {
+    if (std::exchange(after_cr_, false) && bytes.front() == '\n') {
+      bytes.remove_prefix(1);
+      continue;
+    }
+    const size_t end = bytes.find_first_of("\r\n");
     line_.append(bytes.substr(0, end));
-    if (!line_.empty() && line_.back() == '\r') line_.pop_back();
-    if (line_.size() + data_.size() > kMaxEventBytes) return false;
+    if (IsTooLong()) return false;
+    if (end == std::string_view::npos) return true;
+    after_cr_ = bytes[end] == '\r';
+    bytes.remove_prefix(end + 1);
     TakeLine(line_, event);
     line_.clear();
   }
-  line_.append(bytes);
-  return line_.size() + data_.size() <= kMaxEventBytes;
+  return true;
 }
 
-void SseReader::TakeLine(std::string_view line, const std::function<void(std::string_view, std::string_view)>& event) {
+void EventReader::TakeLine(std::string_view line, const OnEvent& event) {
   if (line.empty()) {
     if (has_data_) event(data_, type_);
     data_.clear();
