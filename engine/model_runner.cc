@@ -5,8 +5,6 @@
 namespace braid {
 namespace {
 
-constexpr int64_t kLogitSlice = 64;  // rows of logits in memory at once
-
 // A batch that touches every path: `sequences` equal parts of `tokens` rows, far into their contexts. Hidden vectors are
 // wanted of all rows, or of the last ones.
 struct FakeBatch {

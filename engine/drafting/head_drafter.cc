@@ -5,8 +5,6 @@
 namespace braid {
 namespace {
 
-constexpr int64_t kLogitSlice = 64;  // rows of logits in memory at once
-
 // Of the token behind the row's last.
 SampleRow GreedyRow(const SequenceStep& step, const SequenceRow& row, const SamplingSpec* spec) {
   SampleRow greedy;

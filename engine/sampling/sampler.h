@@ -10,6 +10,9 @@
 
 namespace braid {
 
+// Rows of logits in memory at once.
+inline constexpr int64_t kLogitSlice = 64;
+
 // All that the drawing of one sequence's tokens depends on besides its tokens.
 struct SamplingSpec {
   SamplingParams params;

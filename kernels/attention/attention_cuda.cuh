@@ -123,15 +123,10 @@ __device__ void MultiplyTile(const AttentionParams& p, const QueryRow (&rows)[2]
   Weigh<kTiles, kDim>(rows, first + column, scores, state);
 #pragma unroll
   for (int k = 0; k < kTiles / 2; ++k) {
+    const float(&left)[4] = scores[2 * k], (&right)[4] = scores[2 * k + 1];
     uint32_t a[kTerms][4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float(&pair)[4] = scores[2 * k + i / 2];
-      uint32_t terms[kTerms];
-      SplitPair<kTerms>(pair[i % 2 * 2], pair[i % 2 * 2 + 1], terms);
-#pragma unroll
-      for (int term = 0; term < kTerms; ++term) a[term][i] = terms[term];
-    }
+    SplitFragment<kTerms>({make_float2(left[0], left[1]), make_float2(left[2], left[3]),
+                           make_float2(right[0], right[1]), make_float2(right[2], right[3])}, a);
 #pragma unroll
     for (int n = 0; n < kDim / 8; n += 2) {
       if (n < 2 * steps) {

@@ -94,14 +94,11 @@ __device__ void LoadQueries(const AttentionParams& p, const SequenceSpan& span, 
     const QueryRow high = RowAt(p, span, kv_head, first_row + tile * 16 + lane / 4 + 8);
     const float2 x0 = QueryPair(p, low, d), x1 = QueryPair(p, high, d);
     const float2 x2 = QueryPair(p, low, d + 8), x3 = QueryPair(p, high, d + 8);
-    uint32_t t0[kTerms], t1[kTerms], t2[kTerms], t3[kTerms];
-    SplitPair<kTerms>(x0.x, x0.y, t0);
-    SplitPair<kTerms>(x1.x, x1.y, t1);
-    SplitPair<kTerms>(x2.x, x2.y, t2);
-    SplitPair<kTerms>(x3.x, x3.y, t3);
+    uint32_t a[kTerms][4];
+    SplitFragment<kTerms>({x0, x1, x2, x3}, a);
 #pragma unroll
     for (int term = 0; term < kTerms; ++term) {
-      queries[(i * kTerms + term) * 32 + lane] = make_uint4(t0[term], t1[term], t2[term], t3[term]);
+      queries[(i * kTerms + term) * 32 + lane] = make_uint4(a[term][0], a[term][1], a[term][2], a[term][3]);
     }
   }
 }

@@ -11,7 +11,11 @@ uint64_t FreshSeed() {
 
 std::string FreshHexId(size_t digits) {
   std::string id(digits, '0');
-  for (char& digit : id) digit = "0123456789abcdef"[FreshSeed() % 16];
+  uint64_t bits = 0;
+  for (size_t i = 0; i < digits; ++i, bits >>= 4) {
+    if (i % 16 == 0) bits = FreshSeed();
+    id[i] = "0123456789abcdef"[bits % 16];
+  }
   return id;
 }
 

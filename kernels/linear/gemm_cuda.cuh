@@ -30,18 +30,7 @@ __device__ inline void FragmentsOfRows(const float* low, const float* high, int 
   const float2 none = make_float2(0.0f, 0.0f);
   const float2 x0 = low ? LoadTwo(low, k, cols, even) : none, x1 = high ? LoadTwo(high, k, cols, even) : none;
   const float2 x2 = low ? LoadTwo(low, k + 8, cols, even) : none, x3 = high ? LoadTwo(high, k + 8, cols, even) : none;
-  uint32_t t0[kTerms], t1[kTerms], t2[kTerms], t3[kTerms];
-  SplitPair<kTerms>(x0.x, x0.y, t0);
-  SplitPair<kTerms>(x1.x, x1.y, t1);
-  SplitPair<kTerms>(x2.x, x2.y, t2);
-  SplitPair<kTerms>(x3.x, x3.y, t3);
-#pragma unroll
-  for (int i = 0; i < kTerms; ++i) {
-    a[i][0] = t0[i];
-    a[i][1] = t1[i];
-    a[i][2] = t2[i];
-    a[i][3] = t3[i];
-  }
+  SplitFragment<kTerms>({x0, x1, x2, x3}, a);
 }
 
 // Where row `i` of the product begins in x.

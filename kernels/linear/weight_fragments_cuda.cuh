@@ -50,6 +50,18 @@ __device__ inline void SplitPair(float low, float high, uint32_t (&terms)[kTerms
   terms[kTerms - 1] = PackBf16(low, high);
 }
 
+// A lane's four pairs of an operand as kTerms A fragments of mma.m16n8k16.
+template <int kTerms>
+__device__ inline void SplitFragment(const float2 (&pairs)[4], uint32_t (&a)[kTerms][4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    uint32_t terms[kTerms];
+    SplitPair<kTerms>(pairs[i].x, pairs[i].y, terms);
+#pragma unroll
+    for (int term = 0; term < kTerms; ++term) a[term][i] = terms[term];
+  }
+}
+
 __device__ inline uint4 LoadVector(const std::byte* at) { return __ldg(reinterpret_cast<const uint4*>(at)); }
 __device__ inline uint2 LoadPair(const std::byte* at) { return __ldg(reinterpret_cast<const uint2*>(at)); }
 __device__ inline uint32_t LoadWord(const std::byte* at) { return __ldg(reinterpret_cast<const unsigned*>(at)); }
@@ -90,14 +102,17 @@ struct F32Weights {
   }
 };
 
-struct F16Weights {
-  static constexpr int kFullTerms = 2;
+struct HalfCodes {
   static constexpr int kAhead = 2;
   uint4 codes[4];
   __device__ void Load(const CudaWeightSet&, const ChunkPlace& place, int lane) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) codes[j] = LoadVector(place.chunk + j * 512 + lane * 16);
   }
+};
+
+struct F16Weights : HalfCodes {
+  static constexpr int kFullTerms = 2;
   __device__ void Floats(const CudaWeightSet&, int j, int h, float (&w)[4]) const {
     const uint32_t a = h == 0 ? codes[j].x : codes[j].z, b = h == 0 ? codes[j].y : codes[j].w;
     w[0] = HalfBits(a);
@@ -107,14 +122,8 @@ struct F16Weights {
   }
 };
 
-struct Bf16Weights {
+struct Bf16Weights : HalfCodes {
   static constexpr int kFullTerms = 1;
-  static constexpr int kAhead = 2;
-  uint4 codes[4];
-  __device__ void Load(const CudaWeightSet&, const ChunkPlace& place, int lane) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) codes[j] = LoadVector(place.chunk + j * 512 + lane * 16);
-  }
   __device__ void Pairs(const CudaWeightSet&, int j, int h, uint32_t (&pair)[2]) const {
     pair[0] = h == 0 ? codes[j].x : codes[j].z;
     pair[1] = h == 0 ? codes[j].y : codes[j].w;
