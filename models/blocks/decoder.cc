@@ -63,6 +63,35 @@ void WalkLayers(Ops& op, const RaggedBatch& batch, const CacheView& cache, const
   }
 }
 
+// Published files say "backbone."; what transformers holds in memory, and some write, is "model.".
+DecoderNames DecoderNames::Backbone(const WeightLoader& w) {
+  const std::string body = w.Has("model.embeddings.weight") ? "model." : "backbone.";
+  return {.embedding = body + "embeddings.weight", .final_norm = body + "norm_f", .layers = body + "layers."};
+}
+
+DecoderParts BindDecoder(const WeightLoader& w, const DecoderShape& shape, const DecoderNames& names,
+                         const NormBinder& norm, const LayerBinder& layer) {
+  DecoderParts parts;
+  parts.head.embedding = w.Matrix(names.embedding, shape.vocab_size, shape.hidden_size);
+  parts.head.final_norm = norm(w, names.final_norm);
+  if (!shape.tied) parts.head.output = w.Matrix(names.output, shape.vocab_size, shape.hidden_size);
+  for (int i = 0; i < shape.num_layers && w.status().ok(); ++i) {
+    layer(w.Child(absl::StrCat(names.layers, i, ".")), i, parts.layers);
+  }
+  return parts;
+}
+
+DecoderParts BindDecoder(const WeightLoader& w, const DecoderShape& shape, const DecoderNames& names,
+                         const NormBinder& norm, const PairBinder& pair) {
+  const LayerBinder layer = [&](const WeightLoader& under, int index, std::vector<DecoderLayer>& layers) {
+    Norm first_norm = norm(under, names.first_norm), second_norm = norm(under, names.second_norm);
+    MixerPair mixers = pair(under, index);
+    layers.push_back({std::move(first_norm), std::move(mixers.first)});
+    layers.push_back({std::move(second_norm), std::move(mixers.second)});
+  };
+  return BindDecoder(w, shape, names, norm, layer);
+}
+
 absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(const Checkpoint& checkpoint, Backend& backend,
                                                    const LoadProgress& progress, ModelInfo info,
                                                    const std::function<DecoderParts(const WeightLoader&)>& bind) {

@@ -20,4 +20,9 @@ struct Norm {
   }
 };
 
+// Reads NAME.weight [size] under `w`.
+inline Norm BindRmsNorm(const WeightLoader& w, const std::string& name, int size, float eps) {
+  return {.weight = w.KeepFloats(name + ".weight", {size}), .bias = {}, .eps = eps};
+}
+
 }  // namespace braid

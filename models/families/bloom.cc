@@ -61,30 +61,21 @@ MlpBlock BindMlp(const WeightLoader& w, const BloomConfig& c) {
 }
 
 ModelInfo InfoOf(const BloomConfig& c) {
-  ModelInfo info{.family = "bloom",
-                 .layers_by_kind = {{"attention", c.num_layers}, {"mlp", c.num_layers}},
-                 .vocab_size = c.vocab_size,
-                 .hidden_size = c.hidden_size,
-                 .max_model_len = c.max_position_embeddings,
-                 .eos_token_ids = c.eos_token_ids};
+  ModelInfo info = DecoderInfo("bloom", c, {{"attention", c.num_layers}, {"mlp", c.num_layers}});
   info.cache.attention.assign(c.num_layers, {c.num_heads, c.head_dim()});
   return info;
 }
 
 DecoderParts Bind(const WeightLoader& w, const BloomConfig& c) {
-  const WeightLoader body = w.Child(w.Has("transformer.word_embeddings.weight") ? "transformer." : "");
-  DecoderParts parts{.head = {.embedding = body.Matrix("word_embeddings.weight", c.vocab_size, c.hidden_size),
-                              .embedding_norm = BindNorm(body, "word_embeddings_layernorm", c),
-                              .final_norm = BindNorm(body, "ln_f", c),
-                              .output = {}},
-                     .rotary = {},
-                     .layers = {}};
-  if (!c.tie_word_embeddings) parts.head.output = w.Matrix("lm_head.weight", c.vocab_size, c.hidden_size);
-  for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {
-    const WeightLoader layer = body.Child(absl::StrCat("h.", i, "."));
-    parts.layers.push_back({BindNorm(layer, "input_layernorm", c), BindAttention(layer.Child("self_attention."), c)});
-    parts.layers.push_back({BindNorm(layer, "post_attention_layernorm", c), BindMlp(layer.Child("mlp."), c)});
-  }
+  const std::string body = w.Has("transformer.word_embeddings.weight") ? "transformer." : "";
+  const auto norm = [&c](const WeightLoader& under, const std::string& name) { return BindNorm(under, name, c); };
+  const PairBinder pair = [&c](const WeightLoader& layer, int) {
+    return MixerPair{BindAttention(layer.Child("self_attention."), c), BindMlp(layer.Child("mlp."), c)};
+  };
+  DecoderParts parts = BindDecoder(
+      w, ShapeOf(c, c.num_layers),
+      {.embedding = body + "word_embeddings.weight", .final_norm = body + "ln_f", .layers = body + "h."}, norm, pair);
+  parts.head.embedding_norm = norm(w, body + "word_embeddings_layernorm");
   return parts;
 }
 

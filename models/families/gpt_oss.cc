@@ -1,14 +1,9 @@
 #include "models/families/gpt_oss.h"
 
-#include "models/blocks/decoder.h"
 #include "models/families/llama.h"
 
 namespace braid {
 namespace {
-
-Norm BindNorm(const WeightLoader& w, const std::string& name, const LlamaConfig& c) {
-  return {.weight = w.KeepFloats(name + ".weight", {c.hidden_size}), .bias = {}, .eps = c.rms_norm_eps};
-}
 
 AttentionBlock BindAttention(const WeightLoader& w, const LlamaConfig& c, int window) {
   AttentionBlock attention = BindAttention(w, {c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim},
@@ -44,19 +39,9 @@ MoeBlock BindMoe(const WeightLoader& w, const LlamaConfig& c) {
 }
 
 DecoderParts Bind(const WeightLoader& w, const LlamaConfig& c) {
-  DecoderParts parts{.head = {.embedding = w.Matrix("model.embed_tokens.weight", c.vocab_size, c.hidden_size),
-                              .embedding_norm = {},
-                              .final_norm = BindNorm(w, "model.norm", c),
-                              .output = {}},
-                     .rotary = RotaryOf(w, c.rope, c.head_dim),
-                     .layers = {}};
-  if (!c.tie_word_embeddings) parts.head.output = w.Matrix("lm_head.weight", c.vocab_size, c.hidden_size);
-  for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {
-    const WeightLoader layer = w.Child(absl::StrCat("model.layers.", i, "."));
-    parts.layers.push_back({BindNorm(layer, "input_layernorm", c), BindAttention(layer.Child("self_attn."), c, c.windows[i])});
-    parts.layers.push_back({BindNorm(layer, "post_attention_layernorm", c), BindMoe(layer.Child("mlp."), c)});
-  }
-  return parts;
+  return BindLlama(w, c, {}, RmsNorms(c), [&c](const WeightLoader& layer, int i) {
+    return MixerPair{BindAttention(layer.Child("self_attn."), c, c.windows[i]), BindMoe(layer.Child("mlp."), c)};
+  });
 }
 
 }  // namespace

@@ -2,44 +2,44 @@
 
 #include <algorithm>
 
-#include "models/blocks/decoder.h"
-#include "models/model_config.h"
-
 namespace braid {
 namespace {
 
 // What the tensors are called: in Hugging Face folders, in those of Mixtral, and in GGUF files.
 struct Names {
-  const char *embedding, *final_norm, *output, *layer;
-  const char *input_norm, *q, *k, *v, *o, *q_norm, *k_norm, *post_norm, *gate, *up, *down;
-  const char *router, *experts, *expert_gate, *expert_up, *expert_down;  // experts: ahead of an expert's number; null: all stacked
+  DecoderNames decoder;
+  const char *q = "self_attn.q_proj", *k = "self_attn.k_proj", *v = "self_attn.v_proj", *o = "self_attn.o_proj";
+  const char *q_norm = "self_attn.q_norm.weight", *k_norm = "self_attn.k_norm.weight";
+  const char *gate = "mlp.gate_proj.weight", *up = "mlp.up_proj.weight", *down = "mlp.down_proj.weight";
+  const char* router = "mlp.gate.weight";
+  const char* experts = "mlp.experts.";  // ahead of an expert's number; null: all stacked
+  const char *expert_gate = "gate_proj.weight", *expert_up = "up_proj.weight", *expert_down = "down_proj.weight";
 };
-constexpr Names kHuggingFace = {
-    "model.embed_tokens.weight",  "model.norm.weight",       "lm_head.weight",    "model.layers.",
-    "input_layernorm.weight",     "self_attn.q_proj",        "self_attn.k_proj",  "self_attn.v_proj",
-    "self_attn.o_proj",           "self_attn.q_norm.weight", "self_attn.k_norm.weight",
-    "post_attention_layernorm.weight",                       "mlp.gate_proj.weight", "mlp.up_proj.weight",
-    "mlp.down_proj.weight",       "mlp.gate.weight",         "mlp.experts.",      "gate_proj.weight",
-    "up_proj.weight",             "down_proj.weight"};
-constexpr Names kMixtral = [] {
-  Names names = kHuggingFace;
+
+Names MixtralNames() {
+  Names names;
   names.router = "block_sparse_moe.gate.weight";
   names.experts = "block_sparse_moe.experts.";
   names.expert_gate = "w1.weight";
   names.expert_up = "w3.weight";
   names.expert_down = "w2.weight";
   return names;
-}();
-constexpr Names kGguf = {
-    "token_embd.weight",  "output_norm.weight",   "output.weight",        "blk.",
-    "attn_norm.weight",   "attn_q",               "attn_k",               "attn_v",
-    "attn_output",        "attn_q_norm.weight",   "attn_k_norm.weight",   "ffn_norm.weight",
-    "ffn_gate.weight",    "ffn_up.weight",        "ffn_down.weight",      "ffn_gate_inp.weight",
-    nullptr,              "ffn_gate_exps.weight", "ffn_up_exps.weight",   "ffn_down_exps.weight"};
+}
 
-const Names& NamesOf(const Checkpoint& checkpoint, const LlamaConfig& c) {
-  if (checkpoint.gguf() != nullptr) return kGguf;
-  return c.model_type == "mixtral" ? kMixtral : kHuggingFace;
+Names GgufNames() {
+  return {.decoder = {.embedding = "token_embd.weight", .final_norm = "output_norm", .layers = "blk.",
+                      .output = "output.weight", .first_norm = "attn_norm", .second_norm = "ffn_norm"},
+          .q = "attn_q", .k = "attn_k", .v = "attn_v", .o = "attn_output",
+          .q_norm = "attn_q_norm.weight", .k_norm = "attn_k_norm.weight",
+          .gate = "ffn_gate.weight", .up = "ffn_up.weight", .down = "ffn_down.weight",
+          .router = "ffn_gate_inp.weight", .experts = nullptr,
+          .expert_gate = "ffn_gate_exps.weight", .expert_up = "ffn_up_exps.weight",
+          .expert_down = "ffn_down_exps.weight"};
+}
+
+Names NamesOf(const Checkpoint& checkpoint, const LlamaConfig& c) {
+  if (checkpoint.gguf() != nullptr) return GgufNames();
+  return c.model_type == "mixtral" ? MixtralNames() : Names();
 }
 
 AttentionBlock BindAttention(const WeightLoader& w, const Names& names, const LlamaConfig& c, int window) {
@@ -78,41 +78,35 @@ Mixer BindExperts(const WeightLoader& w, const Names& names, const LlamaConfig& 
   return block;
 }
 
-Norm BindNorm(const WeightLoader& w, const char* name, const LlamaConfig& c) {
-  return {.weight = w.KeepFloats(name, {c.hidden_size}), .bias = {}, .eps = c.rms_norm_eps};
-}
-
 DecoderParts Bind(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
-  DecoderParts parts{.head = {.embedding = w.Matrix(names.embedding, c.vocab_size, c.hidden_size),
-                              .embedding_norm = {},
-                              .final_norm = BindNorm(w, names.final_norm, c),
-                              .output = {}},
-                     .rotary = RotaryOf(w, c.rope, c.head_dim),
-                     .layers = {}};
-  if (!c.tie_word_embeddings) parts.head.output = w.Matrix(names.output, c.vocab_size, c.hidden_size);
-  for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {
-    const WeightLoader layer = w.Child(absl::StrCat(names.layer, i, "."));
-    parts.layers.push_back({BindNorm(layer, names.input_norm, c), BindAttention(layer, names, c, c.windows[i])});
-    parts.layers.push_back({BindNorm(layer, names.post_norm, c),
-                            c.is_moe[i] ? BindExperts(layer, names, c) : BindMlp(layer, names, c)});
-  }
-  return parts;
+  return BindLlama(w, c, names.decoder, RmsNorms(c), [&](const WeightLoader& layer, int i) {
+    return MixerPair{BindAttention(layer, names, c, c.windows[i]),
+                     c.is_moe[i] ? BindExperts(layer, names, c) : BindMlp(layer, names, c)};
+  });
 }
 
 }  // namespace
 
 ModelInfo InfoOf(const LlamaConfig& c) {
   const int moes = static_cast<int>(std::count(c.is_moe.begin(), c.is_moe.end(), true));
-  ModelInfo info{.family = c.model_type,
-                 .layers_by_kind = {{"attention", c.num_layers}},
-                 .vocab_size = c.vocab_size,
-                 .hidden_size = c.hidden_size,
-                 .max_model_len = c.max_position_embeddings,
-                 .eos_token_ids = c.eos_token_ids};
+  ModelInfo info = DecoderInfo(c.model_type, c, {{"attention", c.num_layers}});
   if (moes < c.num_layers) info.layers_by_kind.emplace_back("mlp", c.num_layers - moes);
   if (moes > 0) info.layers_by_kind.emplace_back("moe", moes);
   info.cache.attention.assign(c.num_layers, {c.num_kv_heads, c.head_dim});
   return info;
+}
+
+NormBinder RmsNorms(const LlamaConfig& c) {
+  return [&c](const WeightLoader& w, const std::string& name) {
+    return BindRmsNorm(w, name, c.hidden_size, c.rms_norm_eps);
+  };
+}
+
+DecoderParts BindLlama(const WeightLoader& w, const LlamaConfig& c, const DecoderNames& names, const NormBinder& norm,
+                       const PairBinder& pair) {
+  DecoderParts parts = BindDecoder(w, ShapeOf(c, c.num_layers), names, norm, pair);
+  parts.rotary = RotaryOf(w, c.rope, c.head_dim);
+  return parts;
 }
 
 absl::StatusOr<ModelInfo> ReadLlamaInfo(const Checkpoint& checkpoint) {

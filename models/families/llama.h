@@ -2,14 +2,16 @@
 // experts, in every layer.
 #pragma once
 
-#include "models/model.h"
+#include "models/blocks/decoder.h"
+#include "models/model_config.h"
 
 namespace braid {
 
-struct LlamaConfig;
-
 // Of every model with such a configuration.
 ModelInfo InfoOf(const LlamaConfig& config);
+NormBinder RmsNorms(const LlamaConfig& config);
+DecoderParts BindLlama(const WeightLoader& w, const LlamaConfig& config, const DecoderNames& names,
+                       const NormBinder& norm, const PairBinder& pair);
 
 absl::StatusOr<ModelInfo> ReadLlamaInfo(const Checkpoint& checkpoint);
 absl::StatusOr<std::unique_ptr<Model>> LoadLlama(const Checkpoint& checkpoint, Backend& backend,

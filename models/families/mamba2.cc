@@ -6,34 +6,19 @@ namespace braid {
 namespace {
 
 ModelInfo InfoOf(const Mamba2Config& c) {
-  ModelInfo info{.family = "mamba2",
-                 .layers_by_kind = {{"mamba", c.num_layers}},
-                 .vocab_size = c.vocab_size,
-                 .hidden_size = c.hidden_size,
-                 .max_model_len = c.max_position_embeddings,
-                 .eos_token_ids = c.eos_token_ids};
+  ModelInfo info = DecoderInfo("mamba2", c, {{"mamba", c.num_layers}});
   info.cache.mamba.assign(c.num_layers, StateLayoutOf(c.mamba));
   return info;
 }
 
-Norm BindNorm(const WeightLoader& w, const char* name, const Mamba2Config& c) {
-  return {.weight = w.KeepFloats(name, {c.hidden_size}), .bias = {}, .eps = c.norm_eps};
-}
-
 DecoderParts Bind(const WeightLoader& w, const Mamba2Config& c) {
-  const WeightLoader body = w.Child(w.Has("model.embeddings.weight") ? "model." : "backbone.");
-  DecoderParts parts{.head = {.embedding = body.Matrix("embeddings.weight", c.vocab_size, c.hidden_size),
-                              .embedding_norm = {},
-                              .final_norm = BindNorm(body, "norm_f.weight", c),
-                              .output = {}},
-                     .rotary = {},
-                     .layers = {}};
-  if (!c.tie_word_embeddings) parts.head.output = w.Matrix("lm_head.weight", c.vocab_size, c.hidden_size);
-  for (int i = 0; i < c.num_layers && w.status().ok(); ++i) {
-    const WeightLoader layer = body.Child(absl::StrCat("layers.", i, "."));
-    parts.layers.push_back({BindNorm(layer, "norm.weight", c), BindMamba2(layer.Child("mixer."), c.mamba, c.hidden_size, c.norm_eps)});
-  }
-  return parts;
+  const auto norm = [&c](const WeightLoader& under, const std::string& name) {
+    return BindRmsNorm(under, name, c.hidden_size, c.norm_eps);
+  };
+  const LayerBinder layer = [&](const WeightLoader& under, int, std::vector<DecoderLayer>& layers) {
+    layers.push_back({norm(under, "norm"), BindMamba2(under.Child("mixer."), c.mamba, c.hidden_size, c.norm_eps)});
+  };
+  return BindDecoder(w, ShapeOf(c, c.num_layers), DecoderNames::Backbone(w), norm, layer);
 }
 
 }  // namespace

@@ -25,15 +25,10 @@ int CountOf(const NemotronHConfig& c, LayerKind kind) {
 }
 
 ModelInfo InfoOf(const Checkpoint& checkpoint, const NemotronHConfig& c) {
-  ModelInfo info{.family = "nemotron_h",
-                 .layers_by_kind = {{"mamba", CountOf(c, LayerKind::kMamba)},
-                                    {"attention", CountOf(c, LayerKind::kAttention)},
-                                    {"mlp", CountOf(c, LayerKind::kMlp)},
-                                    {"moe", CountOf(c, LayerKind::kMoe)}},
-                 .vocab_size = c.vocab_size,
-                 .hidden_size = c.hidden_size,
-                 .max_model_len = c.max_position_embeddings,
-                 .eos_token_ids = c.eos_token_ids};
+  ModelInfo info = DecoderInfo("nemotron_h", c, {{"mamba", CountOf(c, LayerKind::kMamba)},
+                                                 {"attention", CountOf(c, LayerKind::kAttention)},
+                                                 {"mlp", CountOf(c, LayerKind::kMlp)},
+                                                 {"moe", CountOf(c, LayerKind::kMoe)}});
   info.cache.attention.assign(CountOf(c, LayerKind::kAttention), {c.attention.num_kv_heads, c.attention.head_dim});
   info.cache.mamba.assign(CountOf(c, LayerKind::kMamba), StateLayoutOf(c.mamba));
   info.draft_head = NemotronHMtpCache(checkpoint, c);
@@ -42,32 +37,20 @@ ModelInfo InfoOf(const Checkpoint& checkpoint, const NemotronHConfig& c) {
 
 // No positional encoding: an empty Rotary.
 DecoderParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
-  // Published files say "backbone."; what transformers holds in memory, and some write, is "model.".
-  const WeightLoader body = w.Child(w.Has("model.embeddings.weight") ? "model." : "backbone.");
-  DecoderParts parts{.head = {.embedding = body.Matrix("embeddings.weight", c.vocab_size, c.hidden_size),
-                              .embedding_norm = {},
-                              .final_norm = BindNemotronHNorm(body, "norm_f.weight", c),
-                              .output = {}},
-                     .rotary = {},
-                     .layers = {}};
-  if (!c.tie_word_embeddings) parts.head.output = w.Matrix("lm_head.weight", c.vocab_size, c.hidden_size);
+  const auto norm = [&c](const WeightLoader& under, const std::string& name) {
+    return BindRmsNorm(under, name, c.hidden_size, c.norm_eps);
+  };
   int mlps = 0;
-  for (size_t i = 0; i < c.layers.size() && w.status().ok(); ++i) {
-    const WeightLoader layer = body.Child(absl::StrCat("layers.", i, "."));
-    const int ordinal = c.layers[i] == LayerKind::kMlp ? mlps++ : 0;
-    parts.layers.push_back(BindNemotronHLayer(layer, c, c.layers[i], ordinal));
-  }
-  return parts;
+  const LayerBinder layer = [&](const WeightLoader& under, int i, std::vector<DecoderLayer>& layers) {
+    layers.push_back(BindNemotronHLayer(under, c, c.layers[i], c.layers[i] == LayerKind::kMlp ? mlps++ : 0));
+  };
+  return BindDecoder(w, ShapeOf(c, c.layers.size()), DecoderNames::Backbone(w), norm, layer);
 }
 
 }  // namespace
 
-Norm BindNemotronHNorm(const WeightLoader& w, const char* name, const NemotronHConfig& config) {
-  return {.weight = w.KeepFloats(name, {config.hidden_size}), .bias = {}, .eps = config.norm_eps};
-}
-
 DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int mlp) {
-  return {BindNemotronHNorm(w, "norm.weight", config), BindMixer(w.Child("mixer."), config, kind, mlp)};
+  return {BindRmsNorm(w, "norm", config.hidden_size, config.norm_eps), BindMixer(w.Child("mixer."), config, kind, mlp)};
 }
 
 absl::StatusOr<ModelInfo> ReadNemotronHInfo(const Checkpoint& checkpoint) {

@@ -10,8 +10,7 @@ absl::StatusOr<ModelInfo> ReadNemotronHInfo(const Checkpoint& checkpoint);
 absl::StatusOr<std::unique_ptr<Model>> LoadNemotronH(const Checkpoint& checkpoint, Backend& backend,
                                                      const LoadProgress& progress);
 
-// The vector `name` under `w` as a norm, and the tensors of one layer; `mlp` counts those of its kind before.
-Norm BindNemotronHNorm(const WeightLoader& w, const char* name, const NemotronHConfig& config);
+// The tensors of one layer; `mlp` counts those of its kind before.
 DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int mlp = 0);
 
 }  // namespace braid

@@ -95,8 +95,11 @@ std::vector<float> OneZero(int64_t pairs) {
 MtpParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
   const int64_t hidden = c.hidden_size;
   const WeightLoader first = w.Child("mtp.layers.0.");
-  MtpParts parts{.token_norm = BindNemotronHNorm(first, "enorm.weight", c),
-                 .hidden_norm = BindNemotronHNorm(first, "hnorm.weight", c),
+  const auto norm = [&c](const WeightLoader& under, const char* name) {
+    return BindRmsNorm(under, name, c.hidden_size, c.norm_eps);
+  };
+  MtpParts parts{.token_norm = norm(first, "enorm"),
+                 .hidden_norm = norm(first, "hnorm"),
                  .join = first.Matrix("eh_proj.weight", hidden, 2 * hidden),
                  .layers = {},
                  .final_norm = {},
@@ -105,7 +108,7 @@ MtpParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
     const WeightLoader layer = w.Child(absl::StrCat("mtp.layers.", i, "."));
     parts.layers.push_back(BindNemotronHLayer(layer, c, c.mtp_layers[i]));
     if (auto* attention = std::get_if<AttentionBlock>(&parts.layers.back().mixer)) attention->first = 1;
-    if (i + 1 == c.mtp_layers.size()) parts.final_norm = BindNemotronHNorm(layer, "final_layernorm.weight", c);
+    if (i + 1 == c.mtp_layers.size()) parts.final_norm = norm(layer, "final_layernorm");
   }
   return parts;
 }
