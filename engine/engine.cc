@@ -6,15 +6,20 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/engine_loop.h"
+#include "engine/fake/fake_backend.h"
+#include "engine/fake/fake_model.h"
 #include "engine/handover/model_digest.h"
 #include "engine/memory_budget.h"
 #include "kernels/base/log.h"
 #include "kernels/base/team.h"
+#include "models/tokenizer/tokenizer.h"
+#include "models/tokenizer/unicode.h"
 
 namespace braid {
 namespace {
 
 constexpr const char* kVersion = "0.1.0";
+constexpr int kFakeContext = 8192;  // tokens, of a fake model without --max-model-len
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const EngineConfig& config) {
   if (config.device == "ref") return MakeRefBackend();
@@ -157,6 +162,33 @@ EngineInfo InfoOf(const ModelInfo& model, const EngineConfig& config, const Runn
   return info;
 }
 
+// What all engines are from the loaded model on.
+absl::StatusOr<std::unique_ptr<EngineLoop>> MakeLoop(const EngineConfig& config, std::unique_ptr<Backend> backend,
+                                                     LoadedModel loaded, DType kv_dtype, std::string model_digest,
+                                                     const Clock* clock) {
+  const ModelInfo& model = loaded.model->info();
+  const int context = model.max_model_len;
+  const int max_model_len = config.max_model_len > 0 ? std::min(config.max_model_len, context) : context;
+  ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, loaded, *backend, kv_dtype, max_model_len));
+  ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner, ModelRunner::Make(loaded, *backend, shape));
+  EngineInfo info = InfoOf(model, config, shape, max_model_len, backend->Name());
+  info.model_digest = std::move(model_digest);
+  EngineConfig run = config;
+  run.scheduler.state_grid = config.state_grid;
+  return std::make_unique<EngineLoop>(run, std::move(info), std::move(backend), std::move(loaded), shape,
+                                      std::move(runner), clock);
+}
+
+// The tokens of plain text that stand for whole characters, which a stream shows at once.
+std::vector<int32_t> WholeCharacters(const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string_view bytes = tokenizer.TokenBytes(id);
+    if (!bytes.empty() && !tokenizer.IsSpecial(id) && IsWellFormed(bytes)) ids.push_back(id);
+  }
+  return ids;
+}
+
 }  // namespace
 
 absl::Status EngineConfig::Validate() const {
@@ -211,17 +243,22 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const EngineConfig& config
        {"backend", backend->Name()},
        {"unread_tensors", unread.size()},
        {"first_unread", unread.empty() ? "" : unread.front()}});
-  const ModelInfo& model = loaded.model->info();
-  const int context = model.max_model_len;
-  const int max_model_len = config.max_model_len > 0 ? std::min(config.max_model_len, context) : context;
-  ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, loaded, *backend, kv_dtype, max_model_len));
-  ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner, ModelRunner::Make(loaded, *backend, shape));
-  EngineInfo info = InfoOf(model, config, shape, max_model_len, backend->Name());
-  info.model_digest = ModelDigest(checkpoint);
-  EngineConfig run = config;
-  run.scheduler.state_grid = config.state_grid;
-  return std::unique_ptr<Engine>(new Engine(std::make_unique<EngineLoop>(
-      run, std::move(info), std::move(backend), std::move(loaded), shape, std::move(runner), clock)));
+  ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> loop,
+                   MakeLoop(config, std::move(backend), std::move(loaded), kv_dtype, ModelDigest(checkpoint), clock));
+  return std::unique_ptr<Engine>(new Engine(std::move(loop)));
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::StartFake(const EngineConfig& config, const Tokenizer& tokenizer,
+                                                          std::chrono::microseconds step, const Clock* clock) {
+  RETURN_IF_ERROR(config.Validate());
+  std::vector<int32_t> ids = WholeCharacters(tokenizer);
+  if (ids.empty()) return absl::InvalidArgumentError(absl::StrCat(config.model, ": no token is a whole character"));
+  LoadedModel loaded;
+  loaded.model = std::make_unique<FakeModel>(tokenizer.vocab_size(), std::max(config.max_model_len, kFakeContext));
+  ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> loop,
+                   MakeLoop(config, std::make_unique<FakeBackend>(std::move(ids), step), std::move(loaded), DType::kF32,
+                            "", clock));
+  return std::unique_ptr<Engine>(new Engine(std::move(loop)));
 }
 
 Engine::Engine(std::unique_ptr<EngineLoop> loop) : loop_(std::move(loop)) {}

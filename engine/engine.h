@@ -1,6 +1,7 @@
 // The engine: requests in, token events out. Owns the scheduler, the memory, the model and its compute team.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 namespace braid {
 
 class Checkpoint;
+class Tokenizer;
 
 // What the server may know of the model behind the engine.
 struct EngineInfo {
@@ -43,6 +45,11 @@ class Engine {
   // progress bar on a terminal, one log line a phase otherwise. `clock` outlives the engine.
   static absl::StatusOr<std::unique_ptr<Engine>> Start(const EngineConfig& config, const Checkpoint& checkpoint,
                                                        const Clock* clock);
+
+  // For tests and benches: the same engine around a model that computes nothing. Its tokens are whole characters of
+  // `tokenizer`, drawn by seed, choice and place in the output; steps end `step` apart at least.
+  static absl::StatusOr<std::unique_ptr<Engine>> StartFake(const EngineConfig& config, const Tokenizer& tokenizer,
+                                                           std::chrono::microseconds step, const Clock* clock);
   ~Engine();
 
   const EngineInfo& info() const;

@@ -263,10 +263,17 @@ absl::Status Config::ValidateRole() const {
   return absl::OkStatus();
 }
 
+absl::Status Config::ValidateFake() const {
+  if (fake_engine && tokenizer_only) return absl::InvalidArgumentError("--engine: fake: goes without --tokenizer-only");
+  if (fake_engine || fake_step_us == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--fake-step-us: ", fake_step_us, ": --engine fake is needed beside it"));
+}
+
 absl::Status Config::Validate() const {
   if (engine.model.empty()) return absl::InvalidArgumentError("MODEL: a checkpoint folder or .gguf file is needed");
   RETURN_IF_ERROR(ValidateNetwork());
   RETURN_IF_ERROR(ValidateRole());
+  RETURN_IF_ERROR(ValidateFake());
   return engine.Validate();
 }
 

@@ -39,6 +39,8 @@ struct Config {
   bool page = true;
   bool debug_endpoints = false;
   bool tokenizer_only = false;
+  bool fake_engine = false;
+  int fake_step_us = 0;
   double sse_keep_alive_s = 30;           // 0: never
 
   int io_threads = 2;
@@ -67,6 +69,7 @@ struct Config {
  private:
   absl::Status ValidateNetwork() const;
   absl::Status ValidateRole() const;
+  absl::Status ValidateFake() const;
 };
 
 // `braid inspect`.

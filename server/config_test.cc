@@ -65,6 +65,17 @@ TEST(Config, SwitchesStandAlone) {
   EXPECT_FALSE(Serve({"m", "--tokenizer-only=off"}, {"BRAID_TOKENIZER_ONLY=on"}).tokenizer_only);
 }
 
+TEST(Config, TheFakeEngineIsAskedForByName) {
+  EXPECT_FALSE(Serve({"m"}).fake_engine);
+  const Config c = Serve({"m", "--engine", "fake", "--fake-step-us", "250"});
+  EXPECT_TRUE(c.fake_engine);
+  EXPECT_EQ(c.fake_step_us, 250);
+  EXPECT_FALSE(Serve({"m", "--engine", "model"}, {"BRAID_ENGINE=fake"}).fake_engine);
+  EXPECT_THAT(ErrorOf({"--fake-step-us", "1"}), HasSubstr("--engine fake is needed"));
+  EXPECT_THAT(ErrorOf({"--engine", "fake", "--tokenizer-only"}), HasSubstr("--tokenizer-only"));
+  EXPECT_THAT(ErrorOf({"--engine", "real"}), HasSubstr("model|fake"));
+}
+
 TEST(Config, NamesTheOutputFormats) {
   EXPECT_FALSE(Serve({"m"}).output_format.has_value());
   EXPECT_EQ(Serve({"m", "--output-format", "nemotron3"}).output_format, OutputFormat::kNemotron3);

@@ -208,13 +208,16 @@ void Daemon::Log(const char* what) const {
 
 bool Daemon::IsLive() { return !serving_.loaded() || engine_ == nullptr || health_.IsLive(engine_->Stats(), clock_.NowNs()); }
 
+absl::Status Daemon::NeedTokenizer(const TextModel& text, const char* setting) const {
+  if (text.tokenizer != nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(config_.engine.model, ": has no tokenizer, and ", setting, " needs one"));
+}
+
 absl::Status Daemon::LoadText() {
   ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::OpenText(config_.engine.model));
   LoadedModel model;
   ASSIGN_OR_RETURN(model.text, LoadTextModel(*checkpoint));
-  if (model.text.tokenizer == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(config_.engine.model, ": has no tokenizer, and --tokenizer-only needs one"));
-  }
+  RETURN_IF_ERROR(NeedTokenizer(model.text, "--tokenizer-only"));
   model.text.output_format = config_.output_format.value_or(model.text.output_format);
   const int shown_len = config_.engine.max_model_len > 0 ? config_.engine.max_model_len : kTextOnlyLen;
   model.source = std::make_unique<TextOnlySource>(*model.text.tokenizer, shown_len);
@@ -252,13 +255,25 @@ std::string Daemon::Worker() {
   return WriteJson(worker);
 }
 
+absl::StatusOr<std::unique_ptr<Engine>> Daemon::StartEngine(const TextModel& text, const Checkpoint& checkpoint) const {
+  EngineConfig engine = config_.engine;
+  if (text.tokenizer != nullptr && text.tokenizer->eos_id().has_value()) {
+    engine.eos_token_ids.push_back(*text.tokenizer->eos_id());
+  }
+  if (!config_.fake_engine) return Engine::Start(engine, checkpoint, &clock_);
+  RETURN_IF_ERROR(NeedTokenizer(text, "--engine fake"));
+  braid::Log(LogLevel::kWarning, "the engine is a fake: its answers are random words");
+  return Engine::StartFake(engine, *text.tokenizer, std::chrono::microseconds(config_.fake_step_us), &clock_);
+}
+
 absl::Status Daemon::Load() {
   if (config_.tokenizer_only) return LoadText();
   double since = clock_.NowSeconds();
   const auto phase_ends = [&](std::string_view phase) {
     metrics_.OnStartupPhase(phase, clock_.NowSeconds() - std::exchange(since, clock_.NowSeconds()));
   };
-  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(config_.engine.model));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
+                   config_.fake_engine ? Checkpoint::OpenText(config_.engine.model) : Checkpoint::Open(config_.engine.model));
   phase_ends("checkpoint");
   LoadedModel model;
   ASSIGN_OR_RETURN(model.text, LoadTextModel(*checkpoint));
@@ -267,11 +282,7 @@ absl::Status Daemon::Load() {
     ASSIGN_OR_RETURN(model.defaults, ReadGenerationDefaults(checkpoint->generation_config()));
   }
   phase_ends("tokenizer");
-  EngineConfig engine = config_.engine;
-  if (model.text.tokenizer != nullptr && model.text.tokenizer->eos_id().has_value()) {
-    engine.eos_token_ids.push_back(*model.text.tokenizer->eos_id());
-  }
-  ASSIGN_OR_RETURN(engine_, Engine::Start(engine, *checkpoint, &clock_));
+  ASSIGN_OR_RETURN(engine_, StartEngine(model.text, *checkpoint));
   phase_ends("engine");
   if (model.text.tokenizer != nullptr && model.text.tokenizer->vocab_size() > engine_->info().vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat(config_.engine.model, ": tokenizer: token id ",

@@ -40,6 +40,8 @@ class Daemon {
   Json Info();
   absl::Status Load();
   absl::Status LoadText();
+  absl::Status NeedTokenizer(const TextModel& text, const char* setting) const;
+  absl::StatusOr<std::unique_ptr<Engine>> StartEngine(const TextModel& text, const Checkpoint& checkpoint) const;
   std::unique_ptr<TokenSource> MakeSource();
   std::string Worker();
   bool IsIdle();

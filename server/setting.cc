@@ -175,6 +175,10 @@ std::vector<Setting> ModelSettings() {
       OutputFormatSetting(),
       Switch("tokenizer-only", group, [](Config& c, bool on) { c.tokenizer_only = on; },
            "Serve templates and tokens without the weights"),
+      Choice("engine", group, {"model", "fake"}, "model", [](Config& c, int i, const std::string&) { c.fake_engine = i == 1; },
+             "fake: for tests and benches only; answers at once with random words of the vocabulary, and reads no weights"),
+      Number("fake-step-us", group, [](Config& c) -> auto& { return c.fake_step_us; }, 0, 10'000'000,
+             "Microseconds between two steps of --engine fake", "none"),
   };
 }
 
