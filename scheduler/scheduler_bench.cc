@@ -48,7 +48,7 @@ void Step(Scheduler& scheduler) {
   benchmark::DoNotOptimize(scheduler.Commit(result));
 }
 
-void BM_PlanCommit(benchmark::State& state) {
+void plan_and_commit(benchmark::State& state) {
   const int running = static_cast<int>(state.range(0)), waiting = static_cast<int>(state.range(1));
   const auto cache = static_cast<Cache>(state.range(2));
   std::unique_ptr<Scheduler> scheduler;
@@ -68,7 +68,7 @@ void BM_PlanCommit(benchmark::State& state) {
   state.counters["ns_per_sequence"] =
       benchmark::Counter(running, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
-BENCHMARK(BM_PlanCommit)
+BENCHMARK(plan_and_commit)
     ->ArgNames({"sequences", "waiting", "cache"})
     ->ArgsProduct({{256, 1024}, {0, 100'000}, {0, 1, 2}})
     ->Unit(benchmark::kMicrosecond);
