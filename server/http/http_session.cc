@@ -482,17 +482,19 @@ void HttpSession::EndEvents(bool whole) {
 
 void HttpSession::Write() {
   if (write_pending_ || state_ == State::kClosed) return;
-  if (written_ == writing_.size()) {
-    writing_.clear();
-    writing_.swap(out_);
-    written_ = 0;
-  }
   boost::system::error_code error;
-  if (written_ < writing_.size()) {
+  while (written_ < writing_.size() || !out_.empty()) {
+    if (written_ == writing_.size()) {
+      writing_.clear();
+      writing_.swap(out_);
+      written_ = 0;
+    }
     // Most writes fit the socket's buffer and are over here.
     last_write_ns_ = NowNs();
-    written_ += connection_.WriteNow(asio::buffer(writing_) + written_, error);
+    const size_t taken = connection_.WriteNow(asio::buffer(writing_) + written_, error);
     if (error && error != asio::error::would_block && error != asio::error::try_again) return Close();
+    written_ += taken;
+    if (taken == 0) break;  // nothing fits, or TLS
   }
   if (written_ < writing_.size()) {
     write_pending_ = true;
