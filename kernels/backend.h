@@ -18,6 +18,7 @@
 #include "kernels/precision.h"
 #include "kernels/rope_kv_write/rope_kv_write.h"
 #include "kernels/sample/sample.h"
+#include "kernels/scale/scale.h"
 #include "kernels/scratch.h"
 #include "kernels/ssm/ssm.h"
 
@@ -34,6 +35,7 @@ class Ops {
   virtual void RmsNorm(const RmsNormArgs& args) = 0;
   virtual void LayerNorm(const LayerNormArgs& args) = 0;
   virtual void GatedRmsNorm(const GatedRmsNormArgs& args) = 0;
+  virtual void Scale(const ScaleArgs& args) = 0;
   virtual void Linear(const LinearArgs& args) = 0;
   virtual void RopeKvWrite(const RopeKvWriteArgs& args) = 0;
   virtual void Attention(const AttentionArgs& args) = 0;

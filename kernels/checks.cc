@@ -78,6 +78,12 @@ void Check(const GatedRmsNormArgs& args) {
   CHECK(args.groups > 0 && args.y.cols % args.groups == 0) << args.groups << " groups of " << args.y.cols;
 }
 
+void Check(const ScaleArgs& args) {
+  CheckMatrix(args.x, "x", args.y.rows, args.y.cols);
+  CheckMatrix(args.y, "y");
+  CHECK(args.factors != nullptr);
+}
+
 void Check(const RopeKvWriteArgs& args) {
   const int64_t tokens = args.batch->num_tokens(), kv_size = int64_t{args.cache.kv_heads} * args.cache.head_dim;
   CheckMatrix(args.k, "k", tokens, kv_size);

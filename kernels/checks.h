@@ -12,6 +12,7 @@
 #include "kernels/norm/norm.h"
 #include "kernels/rope_kv_write/rope_kv_write.h"
 #include "kernels/sample/sample.h"
+#include "kernels/scale/scale.h"
 #include "kernels/ssm/ssm.h"
 
 namespace braid {
@@ -21,6 +22,7 @@ void Check(const EmbeddingArgs& args);
 void Check(const RmsNormArgs& args);
 void Check(const LayerNormArgs& args);
 void Check(const GatedRmsNormArgs& args);
+void Check(const ScaleArgs& args);
 void Check(const RopeKvWriteArgs& args);
 void Check(const AttentionArgs& args);
 void Check(const Conv1dArgs& args);

@@ -14,6 +14,7 @@
 #include "kernels/norm/norm.h"
 #include "kernels/rope_kv_write/rope_kv_write.h"
 #include "kernels/sample/sample.h"
+#include "kernels/scale/scale.h"
 #include "kernels/scratch.h"
 #include "kernels/ssm/ssm.h"
 
@@ -23,6 +24,7 @@
   X(RmsNorm)                     \
   X(LayerNorm)                   \
   X(GatedRmsNorm)                \
+  X(Scale)                       \
   X(Linear)                      \
   X(RopeKvWrite)                 \
   X(Attention)                   \

@@ -7,6 +7,7 @@ const OpTable kOps = {
     .RmsNorm = &RmsNorm,
     .LayerNorm = &LayerNorm,
     .GatedRmsNorm = &GatedRmsNorm,
+    .Scale = &Scale,
     .Linear = &Linear,
     .RopeKvWrite = &RopeKvWrite,
     .Attention = &Attention,

@@ -43,6 +43,7 @@ class FakeBackend::FakeOps final : public Ops {
   void RmsNorm(const RmsNormArgs&) override {}
   void LayerNorm(const LayerNormArgs&) override {}
   void GatedRmsNorm(const GatedRmsNormArgs&) override {}
+  void Scale(const ScaleArgs&) override {}
   void Linear(const LinearArgs&) override {}
   void RopeKvWrite(const RopeKvWriteArgs&) override {}
   void Attention(const AttentionArgs&) override {}

@@ -62,6 +62,28 @@ void Gate(const float* x, const float* gate, int64_t n, float* y) {
   }
 }
 
+void Multiply(const float* factors, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const int lanes = LanesAt(i, n);
+    Store(y + i, Load(y + i, lanes) * Load(factors + i, lanes), lanes);
+  }
+}
+
+void GateAndNormalize(GatePlace place, const float* x, const float* gate, const float* weight, int64_t n, float eps,
+                      float* y) {
+  switch (place) {
+    case GatePlace::kBeforeNorm:
+      Gate(x, gate, n, y);
+      return Normalize(y, weight, n, eps, y);
+    case GatePlace::kBehindNorm:
+      Normalize(x, weight, n, eps, y);
+      return Gate(y, gate, n, y);
+    case GatePlace::kWithoutNorm:
+      Gate(x, gate, n, y);
+      return Multiply(weight, n, y);
+  }
+}
+
 }  // namespace
 
 void RmsNorm(const RmsNormArgs& args, const Share& share, Scratch& scratch) {
@@ -90,9 +112,8 @@ void GatedRmsNorm(const GatedRmsNormArgs& args, const Share& share, Scratch& scr
   const Share::Range range = share.Of(args.x.rows * args.groups);
   for (int64_t unit = range.begin; unit < range.end; ++unit) {
     const int64_t t = unit / args.groups, first = unit % args.groups * size;
-    float* const y = args.y.row(t) + first;
-    Gate(args.x.row(t) + first, args.gate.row(t) + first, size, y);
-    Normalize(y, args.weight + first, size, args.eps, y);
+    GateAndNormalize(args.place, args.x.row(t) + first, args.gate.row(t) + first, args.weight + first, size, args.eps,
+                     args.y.row(t) + first);
   }
   share.Sync();
 }

@@ -19,17 +19,22 @@ __device__ int64_t PartOffset(int64_t stride, int size) { return blockIdx.x * st
 // `shared_weight`: all parts of a row have the same weights.
 __global__ void __launch_bounds__(kMaxThreads)
     RmsNormKernel(const float* x, int64_t x_stride, const float* gate, int64_t gate_stride, const float* weight,
-                  bool shared_weight, float eps, float* y, int64_t y_stride, int size) {
+                  bool shared_weight, GatePlace place, float eps, float* y, int64_t y_stride, int size) {
   BRAID_SHARED(float, slots, kWarp);
   const float* const from = x + PartOffset(x_stride, size);
   const float* const gates = gate == nullptr ? nullptr : gate + PartOffset(gate_stride, size);
   const float* const weights = weight + (shared_weight ? 0 : int64_t{blockIdx.y} * size);
   float* const to = y + PartOffset(y_stride, size);
-  const auto value = [&](int i) { return gates == nullptr ? from[i] : from[i] * Silu(gates[i]); };
+  const bool behind = place == GatePlace::kBehindNorm;
+  const auto value = [&](int i) { return gates == nullptr || behind ? from[i] : from[i] * Silu(gates[i]); };
   float squares = 0;
   for (int i = threadIdx.x; i < size; i += blockDim.x) squares = fmaf(value(i), value(i), squares);
-  const float scale = 1.0f / sqrtf(BlockSum<float>(squares, slots) / size + eps);
-  for (int i = threadIdx.x; i < size; i += blockDim.x) to[i] = value(i) * scale * weights[i];
+  const float norm = 1.0f / sqrtf(BlockSum<float>(squares, slots) / size + eps);
+  const float scale = place == GatePlace::kWithoutNorm ? 1.0f : norm;
+  for (int i = threadIdx.x; i < size; i += blockDim.x) {
+    const float v = value(i) * scale * weights[i];
+    to[i] = behind ? v * Silu(gates[i]) : v;
+  }
 }
 
 __global__ void __launch_bounds__(kMaxThreads)
@@ -59,7 +64,7 @@ bool Idle(const TensorView& x, const Step& step) { return step.measuring() || x.
 void RmsNorm(const RmsNormArgs& args, Step& step) {
   if (Idle(args.x, step)) return;
   Launch(RmsNormKernel, ConfigFor(args.x, args.groups, step), args.x.f32(), args.x.stride, nullptr, 0, args.weight, true,
-         args.eps, args.y.f32(), args.y.stride, static_cast<int>(args.x.cols / args.groups));
+         GatePlace::kBeforeNorm, args.eps, args.y.f32(), args.y.stride, static_cast<int>(args.x.cols / args.groups));
 }
 
 void LayerNorm(const LayerNormArgs& args, Step& step) {
@@ -71,7 +76,7 @@ void LayerNorm(const LayerNormArgs& args, Step& step) {
 void GatedRmsNorm(const GatedRmsNormArgs& args, Step& step) {
   if (Idle(args.x, step)) return;
   Launch(RmsNormKernel, ConfigFor(args.x, args.groups, step), args.x.f32(), args.x.stride, args.gate.f32(),
-         args.gate.stride, args.weight, false, args.eps, args.y.f32(), args.y.stride,
+         args.gate.stride, args.weight, false, args.place, args.eps, args.y.f32(), args.y.stride,
          static_cast<int>(args.x.cols / args.groups));
 }
 

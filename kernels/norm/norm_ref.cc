@@ -44,13 +44,20 @@ void LayerNorm(const LayerNormArgs& args) {
 void GatedRmsNorm(const GatedRmsNormArgs& args) {
   const int64_t size = args.x.cols / args.groups;
   for (int64_t t = 0; t < args.x.rows; ++t) {
-    float* y = args.y.row(t);
+    float* const y = args.y.row(t);
+    const auto gated = [&](const float* x, int64_t i) { return static_cast<float>(x[i] * Silu(args.gate.row(t)[i])); };
     for (int64_t i = 0; i < args.x.cols; ++i) {
-      y[i] = static_cast<float>(args.x.row(t)[i] * Silu(args.gate.row(t)[i]));
+      y[i] = args.place == GatePlace::kBehindNorm ? args.x.row(t)[i] : gated(args.x.row(t), i);
+    }
+    if (args.place == GatePlace::kWithoutNorm) {
+      for (int64_t i = 0; i < args.x.cols; ++i) y[i] *= args.weight[i];
+      continue;
     }
     for (int g = 0; g < args.groups; ++g) {
       Normalize(y + g * size, args.weight + g * size, size, args.eps, y + g * size);
     }
+    if (args.place != GatePlace::kBehindNorm) continue;
+    for (int64_t i = 0; i < args.x.cols; ++i) y[i] = gated(y, i);
   }
 }
 

@@ -85,9 +85,13 @@ TEST(GatedRmsNorm, EveryBackendAgreesWithRef) {
   struct Case {
     int64_t tokens, width;
     int groups;
+    GatePlace place;
   };
-  for (auto [tokens, width, groups] : {Case{0, 32, 1}, {1, 64, 1}, {3, 4096, 8}, {5, 60, 4}, {2, 7, 7}}) {
-    SCOPED_TRACE(absl::StrCat(tokens, " x ", width, " in ", groups));
+  constexpr GatePlace kBefore = GatePlace::kBeforeNorm, kBehind = GatePlace::kBehindNorm, kAlone = GatePlace::kWithoutNorm;
+  for (auto [tokens, width, groups, place] :
+       {Case{0, 32, 1, kBefore}, {1, 64, 1, kBefore}, {3, 4096, 8, kBefore}, {5, 60, 4, kBefore}, {2, 7, 7, kBefore},
+        {0, 32, 1, kBehind}, {3, 60, 4, kBehind}, {2, 130, 1, kBehind}, {3, 60, 4, kAlone}, {2, 130, 1, kAlone}}) {
+    SCOPED_TRACE(absl::StrCat(tokens, " x ", width, " in ", groups, " place ", static_cast<int>(place)));
     const int64_t stride = width + 5;
     const std::vector<float> x = NoiseVector(1, tokens * width, 3), gate = NoiseVector(2, tokens * stride, 5);
     const std::vector<float> weight = NoiseVector(3, width);
@@ -96,12 +100,28 @@ TEST(GatedRmsNorm, EveryBackendAgreesWithRef) {
       RunWalk(backend, [&](Ops& op) {
         const TensorView gate_view = {gates.data(), DType::kF32, tokens, width, stride};
         op.GatedRmsNorm({TensorView::Of(in.data(), tokens, width), gate_view, weight.data(), groups, 1e-5f,
-                         TensorView::Of(y.data(), tokens, width)});
+                         TensorView::Of(y.data(), tokens, width), place});
       });
       return y;
     };
     ExpectBackendsAgree(work, [&](const auto& want) { return Tolerance(width / groups, MaxAbs(want)); });
   }
+}
+
+// x = (3, 4), eps 0: the norm divides by sqrt(12.5); silu(0) = 0, silu(50) = 50.
+TEST(GatedRmsNorm, PutsTheGateWhereItIsTold) {
+  const auto gated = [](GatePlace place) {
+    std::vector<float> x = {3, 4}, gate = {50, 0}, weight = {2, 10}, y(2);
+    RunWalk(*MakeRefBackend(), [&](Ops& op) {
+      op.GatedRmsNorm({TensorView::Of(x.data(), 1, 2), TensorView::Of(gate.data(), 1, 2), weight.data(), 1, 0.0f,
+                       TensorView::Of(y.data(), 1, 2), place});
+    });
+    return y;
+  };
+  EXPECT_NEAR(gated(GatePlace::kBeforeNorm)[0], 2 * std::sqrt(2.0), 1e-5);   // 150 / sqrt(150^2 / 2) * 2
+  EXPECT_NEAR(gated(GatePlace::kBehindNorm)[0], 300 / std::sqrt(12.5), 1e-4);
+  EXPECT_NEAR(gated(GatePlace::kWithoutNorm)[0], 300, 1e-4);
+  EXPECT_EQ(gated(GatePlace::kBehindNorm)[1], 0);
 }
 
 }  // namespace

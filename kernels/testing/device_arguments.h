@@ -94,6 +94,13 @@ class DeviceArgumentOps final : public Ops {
       Norm(a, a.x.cols);
     }, &Ops::GatedRmsNorm);
   }
+  void Scale(const ScaleArgs& args) override {
+    With(args, [&](auto& a) {
+      a.x = In(a.x);
+      a.factors = In(a.factors, a.x.cols);
+      a.y = Out(a.y);
+    }, &Ops::Scale);
+  }
   void Linear(const LinearArgs& args) override {
     With(args, [&](auto& a) {
       a.x = In(a.x);
