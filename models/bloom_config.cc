@@ -24,6 +24,7 @@ absl::StatusOr<BloomConfig> ParseBloomConfig(const Json& config, const Json& gen
     fields.Unsupported("apply_residual_connection_post_layernorm", "want false");
   }
   RefuseUnsupported(fields);
+  RefuseBlocks(fields);
   RefuseWindow(fields);
   c.eos_token_ids = EosTokenIds(fields, generated, c.vocab_size);
   IgnoreCommon(fields);

@@ -66,9 +66,13 @@ void RefuseWindow(ConfigFields& fields) {
 
 void RefuseUnsupported(ConfigFields& fields) {
   fields.Ignore({"quantization_config"});  // quantization.h reads it
-  for (std::string_view field : {"attention_chunk_size", "no_rope_layers", "block_configs"}) {
+  for (std::string_view field : {"attention_chunk_size", "no_rope_layers"}) {
     if (fields.Find({field}) != nullptr) fields.Unsupported(field, "is not supported, want null");
   }
+}
+
+void RefuseBlocks(ConfigFields& fields) {
+  if (fields.Find({"block_configs"}) != nullptr) fields.Unsupported("block_configs", "is not supported, want null");
 }
 
 void ReadTimeStepLimit(ConfigFields& fields, MambaConfig* mamba) {

@@ -26,8 +26,10 @@ void CheckDivides(ConfigFields& fields, std::string_view field, int part, const 
 std::vector<int32_t> EosTokenIds(ConfigFields& config, ConfigFields& generation, int vocab_size);
 std::optional<int32_t> BosTokenId(ConfigFields& fields, int vocab_size);
 
-// What a family refuses rather than computes wrongly: every one, and those without windows.
+// What a family refuses rather than computes wrongly: every one, those without blocks of their own shapes, and those
+// without windows.
 void RefuseUnsupported(ConfigFields& fields);
+void RefuseBlocks(ConfigFields& fields);
 void RefuseWindow(ConfigFields& fields);
 // Reads time_step_limit, in any of its spellings.
 void ReadTimeStepLimit(ConfigFields& fields, MambaConfig* mamba);

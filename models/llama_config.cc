@@ -134,6 +134,7 @@ absl::StatusOr<LlamaConfig> ParseLlamaConfig(const Json& config, const Json& gen
   }
   if (!nemotron && c.rope.partial != 1.0f) fields.Unsupported("partial_rotary_factor", "want 1");
   RefuseUnsupported(fields);
+  RefuseBlocks(fields);
   c.eos_token_ids = EosTokenIds(fields, generated, c.vocab_size);
   c.bos_token_id = BosTokenId(fields, c.vocab_size);
   IgnoreCommon(fields);

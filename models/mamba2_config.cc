@@ -48,6 +48,7 @@ absl::StatusOr<Mamba2Config> ParseMamba2Config(const Json& config, const Json& g
   if (fields.TextOr({"hidden_act"}, "silu") != "silu") fields.Unsupported("hidden_act", "want silu");
   if (!fields.BoolOr({"rms_norm"}, true)) fields.Unsupported("rms_norm", "want true");
   RefuseUnsupported(fields);
+  RefuseBlocks(fields);
   c.eos_token_ids = EosTokenIds(fields, generated, c.vocab_size);
   IgnoreCommon(fields);
   // For initialisation and training; the residual stream is f32 in any case.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -62,8 +63,23 @@ std::pair<std::string, std::string> SplitPattern(const std::string& pattern) {
   return {pattern.substr(0, cut), pattern.substr(cut + 1, end == std::string::npos ? end : end - cut - 1)};
 }
 
+bool IsPuzzle(const NemotronHConfig& c) { return c.model_type == "nemotron_h_puzzle"; }
+
+// The kinds that a puzzle's blocks name.
+std::vector<LayerKind> KindsInBlocks(ConfigFields& fields) {
+  const Json* blocks = fields.Find({"block_configs"});
+  Json kinds = Json::array();
+  if (blocks == nullptr || !blocks->is_array()) {
+    fields.Fail("block_configs", "is no list of blocks");
+    return {};
+  }
+  for (const Json& block : *blocks) kinds.push_back(block.is_object() ? block.value("block_type", Json()) : Json());
+  return KindsInList(fields, "block_configs.block_type", kinds);
+}
+
 // The list wins over the string.
-std::vector<LayerKind> ReadLayers(ConfigFields& fields) {
+std::vector<LayerKind> ReadLayers(ConfigFields& fields, const NemotronHConfig& c) {
+  if (IsPuzzle(c)) return KindsInBlocks(fields);
   const std::string pattern = SplitPattern(fields.TextOr({"hybrid_override_pattern"}, "")).first;
   if (const Json* list = fields.Find({"layers_block_type", "layer_types"}); list != nullptr) {
     return KindsInList(fields, "layers_block_type", *list);
@@ -177,6 +193,47 @@ MoeConfig ReadMoe(ConfigFields& fields, bool needed) {
   return moe;
 }
 
+// What a puzzle's block may say of its own; whatever else it says must be what the model says.
+void CheckBlock(ConfigFields& fields, const Json& block, const Json& model) {
+  const std::set<std::string_view> own = {"block_type", "moe_intermediate_size", "num_experts_per_tok", "n_routed_experts",
+                                          "n_shared_experts", "moe_shared_expert_intermediate_size", "moe_latent_size",
+                                          "intermediate_size"};
+  for (const auto& [field, value] : block.items()) {
+    const bool same = value.is_null() || (model.contains(field) && model[field] == value);
+    if (own.count(field) == 0 && !same) {
+      fields.Unsupported(absl::StrCat("block_configs.", field), absl::StrCat(Shown(value), " is not supported in one block"));
+    }
+  }
+}
+
+// The widths and experts of each block: its own fields before the model's.
+void ReadBlocks(ConfigFields& fields, const Json& config, NemotronHConfig* c) {
+  c->mlp.bias = fields.BoolOr({"mlp_bias"}, false);
+  c->moe = ReadMoe(fields, false);  // what blocks may leave unsaid
+  for (size_t i = 0; i < c->layers.size() && fields.status().ok(); ++i) {
+    const Json& block = config["block_configs"][i];
+    CheckBlock(fields, block, config);
+    Json merged = config;
+    for (const auto& [field, value] : block.items()) merged[field] = value;
+    ConfigFields own(merged, absl::StrCat(fields.where(), ": block_configs[", i, "]"));
+    if (c->layers[i] == LayerKind::kMoe) c->moes.push_back(ReadMoe(own, true));
+    if (c->layers[i] == LayerKind::kMlp) c->mlp.intermediate_sizes.push_back(Size(own, {"intermediate_size"}));
+    fields.Adopt(own.status());
+  }
+  fields.Ignore({"mtp_block_configs", "mtp_n_routed_experts", "mtp_hybrid_override_pattern", "mtp_layers_block_type",
+                 "hybrid_override_pattern", "layers_block_type", "intermediate_size"});
+}
+
+void ReadWidths(ConfigFields& fields, const Json& config, NemotronHConfig* c) {
+  if (IsPuzzle(*c)) return ReadBlocks(fields, config, c);
+  RefuseBlocks(fields);
+  c->mlp = ReadMlp(fields, static_cast<size_t>(std::count(c->layers.begin(), c->layers.end(), LayerKind::kMlp)));
+  c->moe = ReadMoe(fields, HasKind(*c, LayerKind::kMoe));
+  c->moes.assign(static_cast<size_t>(std::count(c->layers.begin(), c->layers.end(), LayerKind::kMoe) +
+                                     std::count(c->mtp_layers.begin(), c->mtp_layers.end(), LayerKind::kMoe)),
+                 c->moe);
+}
+
 void IgnoreNemotronH(ConfigFields& fields) {
   IgnoreCommon(fields);
   // The attention has no positions; time_step_min and the like are for initialisation; the rest is training's.
@@ -212,23 +269,22 @@ absl::StatusOr<NemotronHConfig> ParseNemotronHConfig(const Json& config, const J
                                                      const std::string& path) {
   ConfigFields fields(config, path);
   ConfigFields generated(generation, GenerationPath(path));
-  NemotronHConfig c;
+  NemotronHConfig c{.model_type = fields.TextOr({"model_type"}, "nemotron_h")};
   c.vocab_size = Size(fields, {"vocab_size"});
   c.hidden_size = Size(fields, {"hidden_size"});
   c.max_position_embeddings = static_cast<int>(fields.IntOr({"max_position_embeddings"}, 4096, 1, kMaxSize));
   c.tie_word_embeddings = fields.BoolOr({"tie_word_embeddings"}, false);
   c.norm_eps =
       static_cast<float>(fields.FloatOr({"layer_norm_epsilon", "norm_eps", "rms_norm_eps"}, 1e-5, 0.0, kMaxEps));
-  c.layers = ReadLayers(fields);
+  c.layers = ReadLayers(fields, c);
   c.num_nextn_predict_layers = static_cast<int>(fields.IntOr({"num_nextn_predict_layers"}, 0, 0, 16));
-  c.mtp_layers = ReadMtpLayers(fields, c.num_nextn_predict_layers);
+  if (!IsPuzzle(c)) c.mtp_layers = ReadMtpLayers(fields, c.num_nextn_predict_layers);
   if (std::count(c.mtp_layers.begin(), c.mtp_layers.end(), LayerKind::kMlp) > 0) {
     fields.Unsupported("mtp_layers_block_type", "a dense block in the draft head is not supported");
   }
   c.attention = ReadAttention(fields, HasKind(c, LayerKind::kAttention));
-  c.mlp = ReadMlp(fields, static_cast<size_t>(std::count(c.layers.begin(), c.layers.end(), LayerKind::kMlp)));
   c.mamba = ReadMamba(fields, HasKind(c, LayerKind::kMamba));
-  c.moe = ReadMoe(fields, HasKind(c, LayerKind::kMoe));
+  ReadWidths(fields, config, &c);
   if (fields.TextOr({"mlp_hidden_act"}, "relu2") != "relu2") fields.Unsupported("mlp_hidden_act", "want relu2");
   RefuseUnsupported(fields);
   RefuseWindow(fields);

@@ -1,6 +1,7 @@
 // config.json and GGUF metadata as typed structs: every field checked for type and range before anything is allocated.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/moe/moe.h"
+#include "kernels/norm/norm.h"
 #include "models/rope_config.h"
 #include "models/weights/checkpoint.h"
 
@@ -24,6 +26,10 @@ struct MambaConfig {
   bool use_bias = false;       // in_proj and out_proj
   float time_step_min = 0.0f;  // clamp after softplus
   float time_step_max = std::numeric_limits<float>::infinity();
+  GatePlace gate_place = GatePlace::kBeforeNorm;
+  // Multipliers of what in_proj makes: gate, x, B, C, dt; and of all that the mixer adds.
+  std::array<float, 5> in_factors = {1, 1, 1, 1, 1};
+  float out_factor = 1.0f;
   int inner_size() const { return num_heads * head_dim; }
   int conv_size() const { return inner_size() + 2 * num_groups * state_size; }
 };
@@ -65,9 +71,22 @@ struct LlamaConfig {
   std::vector<std::string> unknown_fields;  // of config.json, for a debug log
 };
 
+// Llama with layers whose attention and MLP differ in size, are one matrix instead, or are left out.
+struct NemotronNasConfig {
+  enum class Part { kMixer, kMatrix, kNone };
+  struct Block {
+    Part attention = Part::kMixer, mlp = Part::kMixer;
+    int num_kv_heads = 0;       // of kMixer
+    int intermediate_size = 0;  // of kMixer
+  };
+  LlamaConfig llama;            // but for the sizes that are the blocks'
+  std::vector<Block> blocks;    // one a layer
+};
+
 enum class LayerKind { kMamba, kAttention, kMlp, kMoe };
 
 struct NemotronHConfig {
+  std::string model_type = "nemotron_h";
   int vocab_size = 0;
   int hidden_size = 0;
   int max_position_embeddings = 0;
@@ -85,7 +104,8 @@ struct NemotronHConfig {
   } mlp;
 
   MambaConfig mamba;
-  MoeConfig moe;
+  MoeConfig moe;                // what holds where a layer does not say otherwise
+  std::vector<MoeConfig> moes;  // one for each kMoe layer, of `layers` and then of `mtp_layers`
 
   int num_nextn_predict_layers = 0;   // MTP depths stored
   std::vector<LayerKind> mtp_layers;  // blocks of one depth
@@ -102,6 +122,30 @@ struct Mamba2Config {
   bool tie_word_embeddings = false;
   float norm_eps = 1e-5f;
   MambaConfig mamba;
+  std::vector<int32_t> eos_token_ids;
+  std::vector<std::string> unknown_fields;
+};
+
+// Mamba-2 and attention, each followed by a gated MLP or gated experts: Bamba, Falcon-H1, Granite.
+struct HybridConfig {
+  std::string model_type;
+  int vocab_size = 0;
+  int hidden_size = 0;
+  int intermediate_size = 0;        // of the gated MLP; 0: none
+  int num_heads = 0, num_kv_heads = 0, head_dim = 0;
+  int max_position_embeddings = 0;
+  bool tie_word_embeddings = false;
+  bool attention_bias = false;      // of q, k, v and the output
+  float norm_eps = 1e-5f;
+  std::vector<LayerKind> layers;    // kMamba or kAttention: what comes first in each
+  bool side_by_side = false;        // or both, of one input, in all
+  RopeConfig rope;
+  MambaConfig mamba;
+  MoeConfig moe;                    // no experts: none
+  // Multipliers of what the embedding, each mixer, q, k and v, gates, the MLP and the output make.
+  float embedding_factor = 1, residual_factor = 1, query_factor = 1, key_factor = 1, value_factor = 1;
+  float gate_factor = 1, mlp_factor = 1, logits_factor = 1;
+  std::optional<float> score_scale; // 1 / sqrt(head_dim) when absent
   std::vector<int32_t> eos_token_ids;
   std::vector<std::string> unknown_fields;
 };
@@ -124,15 +168,20 @@ absl::StatusOr<std::string> ReadModelType(const Checkpoint& checkpoint);
 
 // Returns the typed configuration, or an error "<file>: <field>: <what>".
 absl::StatusOr<LlamaConfig> ReadLlamaConfig(const Checkpoint& checkpoint);
+absl::StatusOr<NemotronNasConfig> ReadNemotronNasConfig(const Checkpoint& checkpoint);
 absl::StatusOr<NemotronHConfig> ReadNemotronHConfig(const Checkpoint& checkpoint);
 absl::StatusOr<Mamba2Config> ReadMamba2Config(const Checkpoint& checkpoint);
+absl::StatusOr<HybridConfig> ReadHybridConfig(const Checkpoint& checkpoint);
 absl::StatusOr<BloomConfig> ReadBloomConfig(const Checkpoint& checkpoint);
 
 // The same from the documents themselves; `path` (of config.json) is for messages.
 absl::StatusOr<LlamaConfig> ParseLlamaConfig(const Json& config, const Json& generation, const std::string& path);
+absl::StatusOr<NemotronNasConfig> ParseNemotronNasConfig(const Json& config, const Json& generation,
+                                                         const std::string& path);
 absl::StatusOr<NemotronHConfig> ParseNemotronHConfig(const Json& config, const Json& generation,
                                                      const std::string& path);
 absl::StatusOr<Mamba2Config> ParseMamba2Config(const Json& config, const Json& generation, const std::string& path);
+absl::StatusOr<HybridConfig> ParseHybridConfig(const Json& config, const Json& generation, const std::string& path);
 absl::StatusOr<BloomConfig> ParseBloomConfig(const Json& config, const Json& generation, const std::string& path);
 
 }  // namespace braid

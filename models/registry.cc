@@ -1,11 +1,16 @@
 // Architecture name to loader: one visible array.
+#include "models/families/bamba.h"
 #include "models/families/bloom.h"
+#include "models/families/falcon_h1.h"
 #include "models/families/gpt_oss.h"
+#include "models/families/granite.h"
+#include "models/families/hybrid.h"
 #include "models/families/llama.h"
 #include "models/families/mamba2.h"
 #include "models/families/nemotron.h"
 #include "models/families/nemotron_h.h"
 #include "models/families/nemotron_h_mtp.h"
+#include "models/families/nemotron_nas.h"
 #include "models/model.h"
 #include "models/model_config.h"
 
@@ -28,11 +33,19 @@ constexpr Family kFamilies[] = {
     {"qwen3", ReadLlamaInfo, LoadLlama},
     {"qwen3_moe", ReadLlamaInfo, LoadLlama},
     {"qwen3moe", ReadLlamaInfo, LoadLlama},
+    {"bamba", ReadHybridInfo, LoadBamba},
     {"bloom", ReadBloomInfo, LoadBloom},
+    {"falcon_h1", ReadHybridInfo, LoadFalconH1},
     {"gpt_oss", ReadLlamaInfo, LoadGptOss},
+    {"granite", ReadHybridInfo, LoadGranite},
+    {"granitemoe", ReadHybridInfo, LoadGranite},
+    {"granitemoeshared", ReadHybridInfo, LoadGranite},
+    {"granitemoehybrid", ReadHybridInfo, LoadGranite},
     {"mamba2", ReadMamba2Info, LoadMamba2},
     {"nemotron", ReadLlamaInfo, LoadNemotron},
     {"nemotron_h", ReadNemotronHInfo, LoadNemotronH, LoadNemotronHMtp},
+    {"nemotron-nas", ReadNemotronNasInfo, LoadNemotronNas},
+    {"nemotron_h_puzzle", ReadNemotronHInfo, LoadNemotronH},
 };
 
 absl::StatusOr<const Family*> FamilyOf(const Checkpoint& checkpoint) {

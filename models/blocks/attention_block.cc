@@ -8,6 +8,7 @@ namespace braid {
 void AttentionBlock::Project(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary,
                              TensorView h, TensorView projected) const {
   op.Linear({.x = h, .weight = qkv.get(), .bias = qkv_bias.data(), .y = projected});
+  if (!qkv_factors.empty()) op.Scale({.x = projected, .factors = qkv_factors.data(), .y = projected});
   const TensorView q = projected.Columns(0, shape.q_size());
   const TensorView k = projected.Columns(shape.q_size(), shape.kv_size());
   if (!q_norm.empty()) {
@@ -38,7 +39,7 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
   Project(op, batch, cache, rotary, h, projected);
   op.Attention({.q = projected.Columns(0, shape.q_size()),
                 .heads = shape.heads,
-                .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+                .scale = scale.value_or(1.0f / std::sqrt(static_cast<float>(shape.head_dim))),
                 .window = window,
                 .first = first,
                 .slopes = slopes.data(),

@@ -1,6 +1,8 @@
 // Attention over the paged cache: qkv projection, positions, cache, output projection onto the residual.
 #pragma once
 
+#include <optional>
+
 #include "models/blocks/weight_loader.h"
 #include "models/rope_config.h"
 
@@ -24,6 +26,7 @@ struct Rotary {
 };
 
 inline Rotary RotaryOf(const WeightLoader& w, const RopeConfig& rope, int head_dim) {
+  if (rope.kind == RopeKind::kNone) return {};
   const int rotary_dim = static_cast<int>(rope.partial * static_cast<float>(head_dim));
   return {w.Keep(InverseFrequencies(rope, rotary_dim)), rope.adjacent_pairs, rope.attention_factor};
 }
@@ -32,10 +35,12 @@ struct AttentionBlock {
   AttentionShape shape;
   Weight qkv;                     // [q + k + v, hidden]
   Parameter qkv_bias;    // empty: none
+  Parameter qkv_factors;          // [q + k + v], of what was projected; empty: none
   Weight output;                  // [hidden, q]
   Parameter output_bias;
   Parameter q_norm, k_norm;  // [head_dim] of each head, before positions; empty: none
   float norm_eps = 1e-5f;
+  std::optional<float> scale;         // of the scores; 1 / sqrt(head_dim) when absent
   int window = 0;                     // positions that a query sees; 0: all
   int first = 0;                      // the first position that is seen (attention.h)
   Parameter slopes, sinks;            // [heads]; empty: none

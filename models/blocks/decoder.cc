@@ -24,6 +24,7 @@ struct Walk {
   void operator()(const MlpBlock& block) { block.Forward(op, h, x); }
   void operator()(const GatedMlpBlock& block) { block.Forward(op, h, x); }
   void operator()(const MoeBlock& block) { block.Forward(op, h, x); }
+  void operator()(const MatrixBlock& block) { block.Forward(op, h, x); }
 };
 
 class Decoder : public Model {
@@ -58,7 +59,7 @@ void WalkLayers(Ops& op, const RaggedBatch& batch, const CacheView& cache, const
                 std::span<const DecoderLayer> layers, TensorView h, TensorView x) {
   Walk walk{op, batch, cache, rotary, h, x};
   for (const DecoderLayer& layer : layers) {
-    layer.norm.Forward(op, x, h);
+    if (!layer.norm.weight.empty()) layer.norm.Forward(op, x, h);
     std::visit(walk, layer.mixer);
   }
 }

@@ -16,11 +16,11 @@
 
 namespace braid {
 
-using Mixer = std::variant<Mamba2Block, AttentionBlock, MlpBlock, GatedMlpBlock, MoeBlock>;
+using Mixer = std::variant<Mamba2Block, AttentionBlock, MlpBlock, GatedMlpBlock, MoeBlock, MatrixBlock>;
 
 // x += mixer(norm(x))
 struct DecoderLayer {
-  Norm norm;
+  Norm norm;  // without weights: the mixer reads what the one before it read, and they stand side by side
   Mixer mixer;
 };
 

@@ -19,6 +19,20 @@ std::vector<float> DecaysOf(std::vector<float> a_log) {
   return a_log;
 }
 
+Parameter BindNorm(const WeightLoader& w, const MambaConfig& mamba) {
+  const int64_t inner = mamba.inner_size();
+  const bool none = mamba.gate_place == GatePlace::kWithoutNorm;
+  std::vector<float> weight = none ? std::vector<float>(inner, 1.0f) : w.Floats("norm.weight", {inner});
+  for (float& value : weight) value *= mamba.out_factor;
+  return w.Keep(weight);
+}
+
+Parameter BindInFactors(const WeightLoader& w, const MambaConfig& mamba) {
+  const int64_t inner = mamba.inner_size(), shared = int64_t{mamba.num_groups} * mamba.state_size;
+  const std::array<float, 5>& f = mamba.in_factors;
+  return w.KeepFactors({{inner, f[0]}, {inner, f[1]}, {shared, f[2]}, {shared, f[3]}, {mamba.num_heads, f[4]}});
+}
+
 }  // namespace
 
 Mamba2Block BindMamba2(const WeightLoader& w, const MambaConfig& mamba, int hidden_size, float norm_eps) {
@@ -27,11 +41,12 @@ Mamba2Block BindMamba2(const WeightLoader& w, const MambaConfig& mamba, int hidd
   Mamba2Block block{.config = mamba,
                     .norm_eps = norm_eps,
                     .in_proj = w.Matrix("in_proj.weight", projected, hidden_size),
+                    .in_factors = BindInFactors(w, mamba),
                     .conv_weight = w.KeepFloats("conv1d.weight", {conv, 1, mamba.conv_kernel}),
                     .a = w.Keep(DecaysOf(w.Floats("A_log", {heads}))),
                     .d = w.KeepFloats("D", {heads}),
                     .dt_bias = w.KeepFloats("dt_bias", {heads}),
-                    .norm_weight = w.KeepFloats("norm.weight", {inner}),
+                    .norm_weight = BindNorm(w, mamba),
                     .out_proj = w.Matrix("out_proj.weight", hidden_size, inner)};
   if (mamba.use_conv_bias) block.conv_bias = w.KeepFloats("conv1d.bias", {conv});
   if (mamba.use_bias) block.in_proj_bias = w.KeepFloats("in_proj.bias", {projected});
@@ -47,6 +62,7 @@ void Mamba2Block::Forward(Ops& op, const RaggedBatch& batch, const MambaStateLay
   const TensorView xbc = op.scratch().Matrix(h.rows, conv);
   const TensorView y = op.scratch().Matrix(h.rows, inner);
   op.Linear({.x = h, .weight = in_proj.get(), .bias = in_proj_bias.data(), .y = projected});
+  if (!in_factors.empty()) op.Scale({.x = projected, .factors = in_factors.data(), .y = projected});
   op.Conv1d({.x = projected.Columns(inner, conv),
              .weight = conv_weight.data(),
              .bias = conv_bias.data(),
@@ -70,7 +86,8 @@ void Mamba2Block::Forward(Ops& op, const RaggedBatch& batch, const MambaStateLay
                    .weight = norm_weight.data(),
                    .groups = config.num_groups,
                    .eps = norm_eps,
-                   .y = y});
+                   .y = y,
+                   .place = config.gate_place});
   op.Linear({.x = y,
              .weight = out_proj.get(),
              .bias = out_proj_bias.data(),

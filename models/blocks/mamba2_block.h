@@ -12,10 +12,11 @@ struct Mamba2Block {
   float norm_eps = 1e-5f;
   Weight in_proj;                      // [d_inner + conv_dim + heads, hidden]
   Parameter in_proj_bias;     // empty: none
+  Parameter in_factors;       // [d_inner + conv_dim + heads], of what was projected; empty: none
   Parameter conv_weight;      // [conv_dim, K]
   Parameter conv_bias;        // empty: none
   Parameter a, d, dt_bias;    // [heads]; a = -exp(A_log)
-  Parameter norm_weight;      // [d_inner]
+  Parameter norm_weight;      // [d_inner]; without a norm, factors
   Weight out_proj;                     // [hidden, d_inner]
   Parameter out_proj_bias;
 

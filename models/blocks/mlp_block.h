@@ -5,11 +5,12 @@
 
 namespace braid {
 
-// x += down(silu(gate(h)) * up(h))
+// x += down(silu(gate(h)) * up(h) * factors)
 struct GatedMlpBlock {
   int intermediate = 0;
   Weight gate_up;  // pair of [intermediate, hidden]
   Weight down;     // [hidden, intermediate]
+  Parameter factors = {};  // [intermediate]; empty: none
 
   void Forward(Ops& op, TensorView h, TensorView x) const;
 };
@@ -23,6 +24,18 @@ struct MlpBlock {
   Epilogue activation = Epilogue::kRelu2;
 
   void Forward(Ops& op, TensorView h, TensorView x) const;
+};
+
+// Reads gate_proj, up_proj and down_proj under `w`.
+GatedMlpBlock BindGatedMlp(const WeightLoader& w, int hidden, int intermediate);
+
+// x += weight h
+struct MatrixBlock {
+  Weight weight;  // [hidden, hidden]
+
+  void Forward(Ops& op, TensorView h, TensorView x) const {
+    op.Linear({.x = h, .weight = weight.get(), .epilogue = Epilogue::kAdd, .y = x});
+  }
 };
 
 enum class MlpBias { kNone, kBoth };

@@ -2,17 +2,16 @@
 
 namespace braid {
 
-MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config) {
-  const MoeConfig& moe = config.moe;
-  const int hidden = config.hidden_size, width = moe.latent_size.value_or(hidden);
+MoeBlock BindMoe(const WeightLoader& w, const MoeConfig& moe, int hidden, MlpBias bias) {
+  const int width = moe.latent_size.value_or(hidden);
   MoeBlock block{.config = moe,
                  .gate = w.KeepFloats("gate.weight", {moe.num_experts, hidden}),
                  .selection_bias = w.KeepFloats("gate.e_score_correction_bias", {moe.num_experts})};
   if (moe.latent_size) {
     block.to_latent = w.Matrix("fc1_latent_proj.weight", width, hidden);
     block.from_latent = w.Matrix("fc2_latent_proj.weight", hidden, width);
-    if (config.mlp.bias) block.to_latent_bias = w.KeepFloats("fc1_latent_proj.bias", {width});
-    if (config.mlp.bias) block.from_latent_bias = w.KeepFloats("fc2_latent_proj.bias", {hidden});
+    if (bias == MlpBias::kBoth) block.to_latent_bias = w.KeepFloats("fc1_latent_proj.bias", {width});
+    if (bias == MlpBias::kBoth) block.from_latent_bias = w.KeepFloats("fc2_latent_proj.bias", {hidden});
   }
   for (int e = 0; e < moe.num_experts; ++e) {
     const WeightLoader expert = w.Child(absl::StrCat("experts.", e, "."));
@@ -20,8 +19,7 @@ MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config) {
                     expert.Matrix("down_proj.weight", width, moe.intermediate_size));
   }
   if (moe.shared_intermediate_size > 0) {
-    block.shared = BindMlp(w.Child("shared_experts."), hidden, moe.shared_intermediate_size,
-                           config.mlp.bias ? MlpBias::kBoth : MlpBias::kNone);
+    block.shared = BindMlp(w.Child("shared_experts."), hidden, moe.shared_intermediate_size, bias);
   }
   return block;
 }

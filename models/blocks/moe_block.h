@@ -27,7 +27,8 @@ struct MoeBlock {
   void Forward(Ops& op, TensorView h, TensorView x) const;
 };
 
-// Reads the block's tensors ("gate.weight", "experts.0.up_proj.weight", ...) under `w`.
-MoeBlock BindMoe(const WeightLoader& w, const NemotronHConfig& config);
+// Reads the block's tensors ("gate.weight", "experts.0.up_proj.weight", ...) under `w`. `bias`: of the shared expert and
+// the latent projections.
+MoeBlock BindMoe(const WeightLoader& w, const MoeConfig& moe, int hidden, MlpBias bias);
 
 }  // namespace braid

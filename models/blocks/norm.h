@@ -20,9 +20,11 @@ struct Norm {
   }
 };
 
-// Reads NAME.weight [size] under `w`.
-inline Norm BindRmsNorm(const WeightLoader& w, const std::string& name, int size, float eps) {
-  return {.weight = w.KeepFloats(name + ".weight", {size}), .bias = {}, .eps = eps};
+// Reads NAME.weight [size] under `w`; what is normed comes out times `factor`.
+inline Norm BindRmsNorm(const WeightLoader& w, const std::string& name, int size, float eps, float factor = 1.0f) {
+  std::vector<float> weight = w.Floats(name + ".weight", {size});
+  for (float& value : weight) value *= factor;
+  return {.weight = w.Keep(weight), .bias = {}, .eps = eps};
 }
 
 }  // namespace braid

@@ -4,6 +4,7 @@ namespace braid {
 
 void TokenHead::Embed(Ops& op, const RaggedBatch& batch, TensorView x) const {
   op.Embedding({.ids = batch.ids, .table = embedding.get(), .y = x});
+  if (!embedding_factors.empty()) op.Scale({.x = x, .factors = embedding_factors.data(), .y = x});
   if (!embedding_norm.weight.empty()) embedding_norm.Forward(op, x, x);
 }
 

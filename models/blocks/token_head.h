@@ -7,11 +7,12 @@ namespace braid {
 
 struct TokenHead {
   Weight embedding;                // [vocab, hidden]
+  Parameter embedding_factors;     // [hidden], of the rows; empty: none
   Norm embedding_norm;             // without weights: none
   Norm final_norm;
   Weight output;                   // [vocab, hidden]; null: tied to the embedding
 
-  // x [tokens, hidden] = rows of batch.ids, normed if the model does
+  // x [tokens, hidden] = rows of batch.ids, scaled and normed if the model does
   void Embed(Ops& op, const RaggedBatch& batch, TensorView x) const;
   // hidden [logit_rows, hidden] = normed rows of x whose logits are wanted
   void FinalHidden(Ops& op, const RaggedBatch& batch, TensorView x, TensorView hidden) const;

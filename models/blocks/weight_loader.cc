@@ -130,14 +130,30 @@ Weight WeightLoader::TurnedExpert(std::string_view name, int64_t expert, int64_t
 Weight WeightLoader::TurnedExpertGateUp(std::string_view name, int64_t expert, int64_t experts, int64_t rows,
                                         int64_t cols) const {
   OwnedMatrix owned;
-  StoredMatrix both = FindTurned(name, expert, experts, 2 * rows, cols, &owned);
+  return PackPair(FindTurned(name, expert, experts, 2 * rows, cols, &owned), {0, 1, 2, rows},
+                  absl::StrCat(std::string(name), "[", expert, "]"));
+}
+
+Weight WeightLoader::PackPair(StoredMatrix both, const PairRows& pair, const std::string& name) const {
   if (!scope_.status().ok()) return nullptr;
-  std::vector<int64_t> even, odd;
-  for (int64_t i = 0; i < rows; ++i) even.push_back(2 * i), odd.push_back(2 * i + 1);
-  const OwnedMatrix gate = Made(TakeRows(both.part, even), name), up = Made(TakeRows(both.part, odd), name);
+  std::vector<int64_t> gates, ups;
+  for (int64_t i = 0; i < pair.rows; ++i) {
+    gates.push_back(pair.first + i * pair.step);
+    ups.push_back(pair.second + i * pair.step);
+  }
+  const OwnedMatrix gate = Made(TakeRows(both.part, gates), name), up = Made(TakeRows(both.part, ups), name);
   both.part = gate.part;
-  return PackStored({both, {.part = up.part, .tensors = {}}}, true,
-                    absl::StrCat(scope_.prefix(), std::string(name), "[", expert, "]"));
+  return PackStored({both, {.part = up.part, .tensors = {}}}, true, absl::StrCat(scope_.prefix(), name));
+}
+
+Weight WeightLoader::GateUpStack(std::string_view name, int64_t rows, int64_t cols) const {
+  return PackPair(FindMatrix(scope_, tally_->quantization, name, 2 * rows, cols), {0, rows, 1, rows}, std::string(name));
+}
+
+Weight WeightLoader::ExpertGateUpStack(std::string_view name, int64_t expert, int64_t experts, int64_t rows,
+                                       int64_t cols) const {
+  return PackPair(FindExpert(scope_, tally_->quantization, name, expert, experts, 2 * rows, cols), {0, rows, 1, rows},
+                  absl::StrCat(std::string(name), "[", expert, "]"));
 }
 
 Weight WeightLoader::Stack(const std::vector<RowsOf>& matrices, int64_t cols) const {
@@ -174,6 +190,16 @@ Parameter WeightLoader::Keep(const std::vector<float>& values) const {
   scope_.Fail(absl::Status(parameter.status().code(),
                            absl::StrCat(scope_.checkpoint().path(), ": ", scope_.prefix(), "*: ", parameter.status().message())));
   return {};
+}
+
+Parameter WeightLoader::KeepFactors(std::initializer_list<Run> runs) const {
+  std::vector<float> factors;
+  bool all_one = true;
+  for (const Run& run : runs) {
+    factors.insert(factors.end(), static_cast<size_t>(run.columns), run.factor);
+    all_one &= run.factor == 1.0f;
+  }
+  return all_one ? Parameter() : Keep(factors);
 }
 
 std::vector<float> WeightLoader::FloatStack(const std::vector<RowsOf>& vectors) const {

@@ -45,6 +45,10 @@ class WeightLoader {
   Weight ExpertGateUp(std::string_view gate, std::string_view up, int64_t expert, int64_t experts, int64_t rows,
                       int64_t cols) const;
 
+  // Gates [rows, cols] that lie before ups in one matrix, laid side by side; and of matrix `expert` of `experts`.
+  Weight GateUpStack(std::string_view name, int64_t rows, int64_t cols) const;
+  Weight ExpertGateUpStack(std::string_view name, int64_t expert, int64_t experts, int64_t rows, int64_t cols) const;
+
   // A matrix's rows in the order `order`.
   Weight MatrixRows(std::string_view name, int64_t rows, int64_t cols, const std::vector<int64_t>& order) const;
   // As Expert, but a tensor of plain floats lies turned: [experts, cols, rows].
@@ -60,6 +64,12 @@ class WeightLoader {
   Parameter Keep(const std::vector<float>& values) const;
   // Both at once: a tensor as it is stored.
   Parameter KeepFloats(std::string_view name, const Shape& shape) const { return Keep(Floats(name, shape)); }
+  // The factor of each column of an activation, whose runs are given; empty when all are 1.
+  struct Run {
+    int64_t columns;
+    float factor;
+  };
+  Parameter KeepFactors(std::initializer_list<Run> runs) const;
 
   int64_t packed_bytes() const { return tally_->packed; }
   absl::Status status() const { return scope_.status(); }
@@ -77,6 +87,11 @@ class WeightLoader {
   Weight PackStored(const std::vector<StoredMatrix>& stored, bool gate_up_pair, const std::string& names) const;
   StoredMatrix FindTurned(std::string_view name, int64_t expert, int64_t experts, int64_t rows, int64_t cols,
                           OwnedMatrix* owned) const;
+  // Rows `first` + i * `step` of `both` as gates, `second` + i * `step` as ups, i < rows.
+  struct PairRows {
+    int64_t first, second, step, rows;
+  };
+  Weight PackPair(StoredMatrix both, const PairRows& pair, const std::string& name) const;
   // The matrix in `made`, or none and its error kept.
   OwnedMatrix Made(absl::StatusOr<OwnedMatrix> made, std::string_view name) const;
   void Count(const StoredTensor& tensor) const;

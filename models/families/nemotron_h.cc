@@ -1,6 +1,7 @@
 #include "models/families/nemotron_h.h"
 
 #include <algorithm>
+#include <map>
 
 #include "kernels/base/errors.h"
 #include "models/families/nemotron_h_mtp.h"
@@ -8,14 +9,14 @@
 namespace braid {
 namespace {
 
-Mixer BindMixer(const WeightLoader& w, const NemotronHConfig& c, LayerKind kind, int mlp_ordinal) {
+Mixer BindMixer(const WeightLoader& w, const NemotronHConfig& c, LayerKind kind, int ordinal) {
+  const MlpBias bias = c.mlp.bias ? MlpBias::kBoth : MlpBias::kNone;
   switch (kind) {
     case LayerKind::kMamba: return BindMamba2(w, c.mamba, c.hidden_size, c.norm_eps);
     case LayerKind::kAttention:
       return BindAttention(w, {c.hidden_size, c.attention.num_heads, c.attention.num_kv_heads, c.attention.head_dim}, {});
-    case LayerKind::kMlp:
-      return BindMlp(w, c.hidden_size, c.mlp.intermediate_sizes[mlp_ordinal], c.mlp.bias ? MlpBias::kBoth : MlpBias::kNone);
-    case LayerKind::kMoe: return BindMoe(w, c);
+    case LayerKind::kMlp: return BindMlp(w, c.hidden_size, c.mlp.intermediate_sizes[ordinal], bias);
+    case LayerKind::kMoe: return BindMoe(w, c.moes[ordinal], c.hidden_size, bias);
   }
   CHECK(false) << static_cast<int>(kind);
 }
@@ -25,7 +26,7 @@ int CountOf(const NemotronHConfig& c, LayerKind kind) {
 }
 
 ModelInfo InfoOf(const Checkpoint& checkpoint, const NemotronHConfig& c) {
-  ModelInfo info = DecoderInfo("nemotron_h", c, {{"mamba", CountOf(c, LayerKind::kMamba)},
+  ModelInfo info = DecoderInfo(c.model_type, c, {{"mamba", CountOf(c, LayerKind::kMamba)},
                                                  {"attention", CountOf(c, LayerKind::kAttention)},
                                                  {"mlp", CountOf(c, LayerKind::kMlp)},
                                                  {"moe", CountOf(c, LayerKind::kMoe)}});
@@ -40,17 +41,17 @@ DecoderParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
   const auto norm = [&c](const WeightLoader& under, const std::string& name) {
     return BindRmsNorm(under, name, c.hidden_size, c.norm_eps);
   };
-  int mlps = 0;
+  std::map<LayerKind, int> ordinals;
   const LayerBinder layer = [&](const WeightLoader& under, int i, std::vector<DecoderLayer>& layers) {
-    layers.push_back(BindNemotronHLayer(under, c, c.layers[i], c.layers[i] == LayerKind::kMlp ? mlps++ : 0));
+    layers.push_back(BindNemotronHLayer(under, c, c.layers[i], ordinals[c.layers[i]]++));
   };
   return BindDecoder(w, ShapeOf(c, c.layers.size()), DecoderNames::Backbone(w), norm, layer);
 }
 
 }  // namespace
 
-DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int mlp) {
-  return {BindRmsNorm(w, "norm", config.hidden_size, config.norm_eps), BindMixer(w.Child("mixer."), config, kind, mlp)};
+DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int ordinal) {
+  return {BindRmsNorm(w, "norm", config.hidden_size, config.norm_eps), BindMixer(w.Child("mixer."), config, kind, ordinal)};
 }
 
 absl::StatusOr<ModelInfo> ReadNemotronHInfo(const Checkpoint& checkpoint) {

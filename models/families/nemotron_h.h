@@ -10,7 +10,7 @@ absl::StatusOr<ModelInfo> ReadNemotronHInfo(const Checkpoint& checkpoint);
 absl::StatusOr<std::unique_ptr<Model>> LoadNemotronH(const Checkpoint& checkpoint, Backend& backend,
                                                      const LoadProgress& progress);
 
-// The tensors of one layer; `mlp` counts those of its kind before.
-DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int mlp = 0);
+// The tensors of one layer; `ordinal` counts those of its kind before, in the model and then in the draft head.
+DecoderLayer BindNemotronHLayer(const WeightLoader& w, const NemotronHConfig& config, LayerKind kind, int ordinal);
 
 }  // namespace braid

@@ -106,7 +106,11 @@ MtpParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
                  .taps = w.Keep(OneZero(hidden))};
   for (size_t i = 0; i < c.mtp_layers.size() && w.status().ok(); ++i) {
     const WeightLoader layer = w.Child(absl::StrCat("mtp.layers.", i, "."));
-    parts.layers.push_back(BindNemotronHLayer(layer, c, c.mtp_layers[i]));
+    const auto before = [&](const std::vector<LayerKind>& layers, size_t end) {
+      return static_cast<int>(std::count(layers.begin(), layers.begin() + end, c.mtp_layers[i]));
+    };
+    const int ordinal = before(c.layers, c.layers.size()) + before(c.mtp_layers, i);
+    parts.layers.push_back(BindNemotronHLayer(layer, c, c.mtp_layers[i], ordinal));
     if (auto* attention = std::get_if<AttentionBlock>(&parts.layers.back().mixer)) attention->first = 1;
     if (i + 1 == c.mtp_layers.size()) parts.final_norm = norm(layer, "final_layernorm");
   }
