@@ -141,6 +141,7 @@ void Check(const SampleArgs& args) {
 void Check(const TokenLogprobsArgs& args) {
   CheckMatrix(args.logits, "logits");
   CHECK_EQ(args.tokens.size(), static_cast<size_t>(args.logits.rows));
+  for (int32_t token : args.tokens) CHECK(token >= 0 && token < args.logits.cols) << token;
   CHECK_EQ(args.top.size(), args.tokens.size());
   CHECK_EQ(args.sampled.size(), args.tokens.size());
 }

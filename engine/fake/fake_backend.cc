@@ -67,7 +67,7 @@ class FakeBackend::FakeOps final : public Ops {
 
  private:
   SampledRow Sampled(int32_t token, int32_t num_top) const {
-    SampledRow row{.token = token, .logprob = logprob_, .top = {}};
+    SampledRow row{.token = token, .logprob = logprob_, .rank = num_top < 0 ? 0 : 1, .top = {}};
     if (num_top > 0) row.top = {{token, logprob_}};
     return row;
   }

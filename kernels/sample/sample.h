@@ -37,6 +37,8 @@ struct SampleRow {
 struct SampledRow {
   int32_t token = -1;               // -1: the row's logits were not finite
   float logprob = 0;                // of the token under the raw logits, natural log
+  int32_t rank = 0;                 // of the token among all ids, by falling raw logit, then by id: 1 is the best; 0 where
+                                    // no logprobs are wanted
   std::vector<std::pair<int32_t, float>> top;  // falling, ties by id
 };
 
@@ -46,12 +48,12 @@ struct SampleArgs {
   std::span<SampledRow> sampled;
 };
 
-// Natural-log probabilities of given tokens under raw logits, and the k best beside each: prompt_logprobs.
+// Natural-log probabilities and ranks of given tokens under raw logits, and the k best beside each: prompt_logprobs.
 struct TokenLogprobsArgs {
   TensorView logits;                  // [rows, vocab]
   std::span<const int32_t> tokens;    // [rows]
-  std::span<const int32_t> top;       // [rows] how many of the best
-  std::span<SampledRow> sampled;      // token, logprob, top
+  std::span<const int32_t> top;       // [rows] how many of the best; all ids at most
+  std::span<SampledRow> sampled;      // token, logprob, rank, top
 };
 
 }  // namespace braid

@@ -146,8 +146,18 @@ struct LogSum {
 
 LogSum LogSumOf(const float* x, int64_t n, float max) { return {max, std::log(Weigh(x, n, max, 1.0f, nullptr))}; }
 
+// 1 and the ids that come before `id`: by falling logit, then by id.
+int32_t RankOf(const float* x, int64_t n, int32_t id) {
+  const float logit = x[id];
+  int32_t before = 0;
+  for (int64_t i = 0; i < id; ++i) before += x[i] >= logit;
+  for (int64_t i = id + 1; i < n; ++i) before += x[i] > logit;
+  return before + 1;
+}
+
 void SetLogprobs(const float* raw, int64_t n, const LogSum& sum, int32_t top, SampledRow& out) {
-  if (out.token >= 0 && out.token < n) out.logprob = sum.LogprobOf(raw[out.token]);
+  out.logprob = sum.LogprobOf(raw[out.token]);
+  out.rank = RankOf(raw, n, out.token);
   out.top.clear();
   for (const Candidate& best : Best(raw, n, top)) out.top.push_back({best.id, sum.LogprobOf(best.logit)});
 }
@@ -377,6 +387,7 @@ int32_t Draw(const SampleRow& row, const float* x, int64_t n, float max) {
 void SampleOne(const SampleRow& row, float* x, int64_t n, SampledRow& out) {
   out.token = -1;
   out.logprob = 0;
+  out.rank = 0;
   out.top.clear();
   float max = FiniteMax(x, n);
   if (std::isnan(max)) return;

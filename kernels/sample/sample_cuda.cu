@@ -1,5 +1,7 @@
 // One block a row; see sample_cuda.cuh. Bound by memory and L2: a greedy row is read three times, a filtered one about
 // forty. The uniform number of each draw is computed by the host, from the same counter as everywhere.
+#include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "kernels/cuda_ops.h"
@@ -30,11 +32,13 @@ struct Bias {
 struct RowResult {
   int32_t token;
   float logprob;
-  int32_t num_top;
+  int32_t rank, num_top;
+  float max;
+  double log_sum;  // of e^(logit - max)
 };
 struct TopResult {
   int32_t id;
-  float logprob;
+  float logit;
 };
 
 struct Lists {
@@ -136,18 +140,37 @@ __device__ int Draw(const RowSpec& row, const float* x, int n, Key best, RowMemo
   return DrawId(d, row.u, memory);
 }
 
-// Logprobs of `token`, which the first thread alone need know, and of the `top` best.
+// How many elements come before that of `key`, and 1.
+__device__ int RankOf(const float* x, int n, Key key, RowMemory memory) {
+  double before[1] = {};
+  for (int i = threadIdx.x; i < n; i += blockDim.x) before[0] += KeyOf(x[i], i) > key ? 1.0 : 0.0;
+  BlockSums(before, memory.sums);
+  return static_cast<int>(before[0]) + 1;
+}
+
+// The `top` best; all of them in the order of their ids: the host sorts those.
+__device__ void SetTop(const float* x, int n, Key best, int top, RowMemory memory, TopResult* tops) {
+  if (top >= n) {
+    for (int i = threadIdx.x; i < n; i += blockDim.x) tops[i] = {i, x[i]};
+    return;
+  }
+  for (int i = 0; i < top; ++i) {
+    if (threadIdx.x == 0) tops[i] = {IdOf(best), x[IdOf(best)]};
+    if (i + 1 < top) best = BestBelow(x, n, best, memory.keys);
+  }
+}
+
+// What logprobs are made of: those of `token`, which the first thread alone need know, and of the `top` best.
 __device__ void SetLogprobs(const float* x, int n, int token, int top, RowMemory memory, RowResult* result, TopResult* tops) {
-  Key best = BestBelow(x, n, ~Key{0}, memory.keys);
+  const Key best = BestBelow(x, n, ~Key{0}, memory.keys);
   const float max = x[IdOf(best)];
   const double log_sum = log(TotalOf({x, n, max, 1.0f}, memory));
-  const auto logprob_of = [&](int id) { return static_cast<float>(static_cast<double>(x[id]) - max - log_sum); };
-  if (threadIdx.x == 0 && token >= 0 && token < n) result->logprob = logprob_of(token);
-  if (threadIdx.x == 0) result->num_top = min(top, n);
-  for (int i = 0; i < min(top, n); ++i) {
-    if (threadIdx.x == 0) tops[i] = {IdOf(best), logprob_of(IdOf(best))};
-    if (i + 1 < min(top, n)) best = BestBelow(x, n, best, memory.keys);
+  const Key own = BlockMaxKey(threadIdx.x == 0 ? KeyOf(x[token], token) : 0, memory.keys);
+  const int rank = RankOf(x, n, own, memory);
+  if (threadIdx.x == 0) {
+    *result = {token, static_cast<float>(static_cast<double>(x[token]) - max - log_sum), rank, min(top, n), max, log_sum};
   }
+  SetTop(x, n, best, top, memory, tops);
 }
 
 __global__ void __launch_bounds__(kSampleThreads)
@@ -160,7 +183,7 @@ __global__ void __launch_bounds__(kSampleThreads)
   float* const x = logits + r * stride;
   float* const raw = raws + static_cast<int64_t>(r) * n;
   RowResult* const result = results.rows + r;
-  if (threadIdx.x == 0) *result = {-1, 0.0f, 0};
+  if (threadIdx.x == 0) *result = {-1, 0.0f, 0, 0, 0.0f, 0.0};
   if (!IsFinite(x, n)) return;
   if (row.changes) {
     Change(row, lists, raw, counters + static_cast<int64_t>(r) * n, x, n);
@@ -169,7 +192,7 @@ __global__ void __launch_bounds__(kSampleThreads)
   const Key best = BestBelow(x, n, ~Key{0}, memory.keys);
   const int token = Draw(row, x, n, best, memory);
   if (threadIdx.x == 0) result->token = token;
-  if (row.top_logprobs < 0) return;
+  if (row.top_logprobs < 0) return;  // the same for the whole block
   SetLogprobs(row.changes ? raw : x, n, token, row.top_logprobs, memory, result,
               results.tops + static_cast<int64_t>(r) * results.max_top);
 }
@@ -181,9 +204,8 @@ __global__ void __launch_bounds__(kSampleThreads)
   const int r = blockIdx.x;
   const float* const x = logits + r * stride;
   RowResult* const result = results.rows + r;
-  if (threadIdx.x == 0) *result = {-1, 0.0f, 0};
+  if (threadIdx.x == 0) *result = {-1, 0.0f, 0, 0, 0.0f, 0.0};
   if (!IsFinite(x, n)) return;
-  if (threadIdx.x == 0) result->token = tokens[r];
   SetLogprobs(x, n, tokens[r], max(top[r], 0), {sums, keys}, result,
               results.tops + static_cast<int64_t>(r) * results.max_top);
 }
@@ -233,22 +255,37 @@ class RowPacker {
   std::vector<uint32_t> masks_;
 };
 
-// Takes the results' memory; they reach `sampled` when the walk has run.
-Results TakeResults(std::span<SampledRow> sampled, int max_top, Step& step) {
+// One row's best ids as the device gave them, with their logprobs.
+void SetTop(const RowResult& row, std::span<TopResult> tops, int64_t vocab, SampledRow* out) {
+  if (row.num_top == vocab) {
+    std::sort(tops.begin(), tops.end(), [](const TopResult& a, const TopResult& b) {
+      return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+    });
+  }
+  out->top.reserve(tops.size());
+  for (const TopResult& top : tops) {
+    out->top.emplace_back(top.id, static_cast<float>(static_cast<double>(top.logit) - row.max - row.log_sum));
+  }
+}
+
+// Takes the results' memory; they reach `sampled` when the walk has run: first all of the rows, then their best ids.
+Results TakeResults(std::span<SampledRow> sampled, int max_top, int64_t vocab, Step& step) {
   Results results{.max_top = max_top};
-  const int64_t rows = static_cast<int64_t>(sampled.size());
-  results.rows = step.Result<RowResult>(rows, [sampled](const RowResult* row) {
+  const int64_t count = static_cast<int64_t>(sampled.size());
+  const auto rows = std::make_shared<std::vector<RowResult>>();  // both callbacks want them
+  results.rows = step.Result<RowResult>(count, [sampled, rows](const RowResult* row) {
+    rows->assign(row, row + sampled.size());
     for (SampledRow& out : sampled) {
-      out.token = row->token;
-      out.logprob = row->logprob;
-      out.top.resize(static_cast<size_t>(row++->num_top));
+      out = {.token = row->token, .logprob = row->logprob, .rank = row->rank, .top = {}};
+      ++row;
     }
   });
   if (max_top == 0) return results;
-  results.tops = step.Result<TopResult>(rows * max_top, [sampled, max_top](const TopResult* tops) {
-    for (SampledRow& out : sampled) {
-      for (size_t i = 0; i < out.top.size(); ++i) out.top[i] = {tops[i].id, tops[i].logprob};
-      tops += max_top;
+  results.tops = step.Result<TopResult>(count * max_top, [sampled, rows, max_top, vocab](const TopResult* tops) {
+    std::vector<TopResult> mine;
+    for (size_t i = 0; i < sampled.size(); ++i, tops += max_top) {
+      mine.assign(tops, tops + (*rows)[i].num_top);
+      SetTop((*rows)[i], mine, vocab, &sampled[i]);
     }
   });
   return results;
@@ -274,7 +311,7 @@ void Sample(const SampleArgs& args, Step& step) {
   packer.Pack(args.rows, vocab);
   int64_t max_top = 0;
   for (const SampleRow& row : args.rows) max_top = std::max<int64_t>(max_top, row.top_logprobs);
-  const Results results = TakeResults(args.sampled, static_cast<int>(std::min(max_top, vocab)), step);
+  const Results results = TakeResults(args.sampled, static_cast<int>(std::min(max_top, vocab)), vocab, step);
   Launch(SampleKernel, ConfigFor(args.logits, step), args.logits.f32(), args.logits.stride, static_cast<int>(vocab),
          packer.Place(step), raws, counters, results);
 }
@@ -283,7 +320,7 @@ void TokenLogprobs(const TokenLogprobsArgs& args, Step& step) {
   if (step.measuring() || args.logits.rows == 0) return;
   int64_t max_top = 0;
   for (int32_t top : args.top) max_top = std::max<int64_t>(max_top, top);
-  const Results results = TakeResults(args.sampled, static_cast<int>(std::min(max_top, args.logits.cols)), step);
+  const Results results = TakeResults(args.sampled, static_cast<int>(std::min(max_top, args.logits.cols)), args.logits.cols, step);
   Launch(TokenLogprobsKernel, ConfigFor(args.logits, step), args.logits.f32(), args.logits.stride,
          static_cast<int>(args.logits.cols), step.Place(args.tokens), step.Place(args.top), results);
 }

@@ -36,9 +36,10 @@ std::vector<int32_t> Ranked(const Logits& logits) {
   return order;
 }
 
-// The token's own log-probability and those of the `top` best; nothing when top < 0.
+// The token's own log-probability and rank, and the log-probabilities of the `top` best; nothing when top < 0.
 void SetLogprobs(const Logits& logits, int32_t token, int32_t top, SampledRow& out) {
   out.logprob = 0;
+  out.rank = 0;
   out.top.clear();
   if (top < 0) return;
   const double max = *std::max_element(logits.begin(), logits.end());
@@ -47,6 +48,7 @@ void SetLogprobs(const Logits& logits, int32_t token, int32_t top, SampledRow& o
   const auto logprob = [&](int32_t id) { return static_cast<float>(logits[id] - max - std::log(sum)); };
   out.logprob = logprob(token);
   const std::vector<int32_t> order = Ranked(logits);
+  out.rank = static_cast<int32_t>(std::find(order.begin(), order.end(), token) - order.begin()) + 1;
   for (size_t i = 0; i < order.size() && i < static_cast<size_t>(top); ++i) {
     out.top.push_back({order[i], logprob(order[i])});
   }

@@ -130,6 +130,7 @@ TEST(Sample, EveryBackendDrawsTheTokensOfRef) {
         SCOPED_TRACE(absl::StrCat("vocab ", vocab, ", row ", i));
         EXPECT_EQ(got[i].token, want[i].token);
         EXPECT_NEAR(got[i].logprob, want[i].logprob, 2e-6);
+        EXPECT_EQ(got[i].rank, want[i].rank);
         ASSERT_EQ(got[i].top.size(), want[i].top.size());
         for (size_t k = 0; k < want[i].top.size(); ++k) {
           EXPECT_EQ(got[i].top[k].first, want[i].top[k].first);
@@ -220,10 +221,43 @@ TEST(TokenLogprobs, EveryBackendAgreesWithRef) {
     for (int i = 0; i < 4; ++i) {
       EXPECT_EQ(got[i].token, want[i].token);
       EXPECT_NEAR(got[i].logprob, want[i].logprob, 4e-6);
+      EXPECT_EQ(got[i].rank, want[i].rank);
       ASSERT_EQ(got[i].top.size(), want[i].top.size());
-      for (size_t k = 0; k < want[i].top.size(); ++k) EXPECT_EQ(got[i].top[k].first, want[i].top[k].first);
+      for (size_t k = 0; k < want[i].top.size(); ++k) {
+        EXPECT_EQ(got[i].top[k].first, want[i].top[k].first);
+        EXPECT_NEAR(got[i].top[k].second, want[i].top[k].second, 4e-6);
+      }
     }
   }
+}
+
+TEST(TokenLogprobs, RanksCountWhatComesBefore) {
+  //                                     id: 0  1  2   3  4      5  6
+  const std::vector<float> one = {0.0f, 3, -0.0f, 3, 5, -kInfinity, 3};
+  const std::vector<int32_t> ranks = {5, 2, 6, 3, 1, 7, 4}, tokens = {0, 1, 2, 3, 4, 5, 6}, top = {-1, 0, 1, 2, 6, 7, 9};
+  std::vector<float> logits;
+  for (size_t i = 0; i < ranks.size(); ++i) logits.insert(logits.end(), one.begin(), one.end());
+  OnEachBackend([&](Backend& backend) {
+    std::vector<SampledRow> sampled(7);
+    RunWalk(backend, [&](Ops& op) { op.TokenLogprobs({TensorView::Of(logits.data(), 7, 7), tokens, top, sampled}); });
+    for (size_t i = 0; i < ranks.size(); ++i) {
+      EXPECT_EQ(sampled[i].rank, ranks[i]) << i;
+      ASSERT_EQ(sampled[i].top.size(), static_cast<size_t>(std::clamp(top[i], 0, 7))) << i;
+      for (size_t k = 0; k < sampled[i].top.size(); ++k) {
+        EXPECT_EQ(ranks[sampled[i].top[k].first], static_cast<int32_t>(k) + 1) << i;
+      }
+    }
+  });
+}
+
+TEST(Sample, RanksAreThoseOfTheRawLogits) {
+  const std::vector<int32_t> banned = {1, 2};
+  OnEachBackend([&](Backend& backend) {
+    const SampledRow drawn = Draw(backend, {1, 4, 3, 2}, {{.temperature = 0, .banned_ids = banned, .top_logprobs = 0}})[0];
+    EXPECT_EQ(drawn.token, 3);
+    EXPECT_EQ(drawn.rank, 3);
+    EXPECT_EQ(Draw(backend, {1, 4, 3, 2}, {{.temperature = 0}})[0].rank, 0);
+  });
 }
 
 }  // namespace
