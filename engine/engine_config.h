@@ -25,6 +25,7 @@ struct EngineConfig {
   int max_model_len = 0;           // context in tokens; 0: the model's own
   int state_grid = 32;             // tokens between two SSM states; block_size must be a multiple
   int max_queue = 0;               // requests waiting; 0: 4 x max_sequences
+  double step_timeout_s = 60;      // a step that takes longer ends the process; 0: none does
   std::vector<int32_t> eos_token_ids;  // beside the checkpoint's own (the tokenizer's)
   bool adapt_drafts = false;           // max_drafts are the most; how many, and whether any, is what has paid
   std::string speculate_with = "auto"; // auto | mtp | ngram: who drafts; auto: the model's draft head if it has one

@@ -47,6 +47,7 @@ EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_
         return found == sequences_.end() ? nullptr : &found->second.spec;
       }),
       image_of_([this](SequenceId id) { return sequences_.at(id).image; }),
+      watchdog_(clock, static_cast<int64_t>(config.step_timeout_s * 1e9), [this](SequenceId id) { return NameOf(id); }),
       inbox_(kInboxCapacity),
       draft_length_(config.scheduler.max_drafts) {
   ShowStats(false);
@@ -149,12 +150,14 @@ void EngineLoop::Step() {
   }
   ShowStats(true);
   const int64_t start_ns = clock_->NowNs();
+  watchdog_.Begin(plan);
   runner_->Draft(plan, spec_of_, image_of_);
   DropLoaded(plan);
   const int64_t drafted_ns = clock_->NowNs();
   runner_->Forward(plan, spec_of_);
   MaskSamples(plan);
   std::vector<RowOutput> outputs = runner_->Sample(spec_of_);
+  watchdog_.End();
   CountStep(plan);
   const int64_t end_ns = clock_->NowNs();
   step_cost_.Observe(plan.num_tokens(), 1e-9 * static_cast<double>(end_ns - drafted_ns));
@@ -380,6 +383,13 @@ std::shared_ptr<const HeldPrompt> EngineLoop::HeldOf(SequenceId id) {
   return std::make_shared<HeldPrompt>(&runner_->memory(), *std::move(held), [this, id] { inbox_.Put(ReleaseMessage{id}); });
 }
 
+// Thread: the watchdog's, during a step, which leaves both tables as they are.
+std::string EngineLoop::NameOf(SequenceId id) const {
+  const auto sequence = sequences_.find(id);
+  if (sequence == sequences_.end()) return "left";
+  return absl::StrCat(requests_.at(sequence->second.request).request.id, "[", sequence->second.index, "]");
+}
+
 void EngineLoop::End(SequenceId id) {
   const auto sequence = sequences_.find(id);
   const auto request = requests_.find(sequence->second.request);
@@ -447,6 +457,7 @@ void EngineLoop::ShowStats(bool busy) {
   totals_.preemptions = now.preemptions;
   totals_.prefix = now.prefix;
   totals_.busy = busy;
+  totals_.shown_ns = clock_->NowNs();
   std::lock_guard lock(stats_mutex_);
   shown_ = totals_;
 }

@@ -15,6 +15,7 @@
 #include "engine/handover/held_prompt.h"
 #include "engine/model_runner.h"
 #include "engine/step_cost_model.h"
+#include "engine/step_watchdog.h"
 #include "kernels/base/queue.h"
 #include "scheduler/scheduler.h"
 
@@ -88,6 +89,7 @@ class EngineLoop {
   void Take(const ReleaseMessage& message, std::vector<SchedulerEvent>* events);
   void DropLoaded(const StepPlan& plan);
   std::shared_ptr<const HeldPrompt> HeldOf(SequenceId id);
+  std::string NameOf(SequenceId id) const;
   void MaskSamples(const StepPlan& plan);
   StepResult ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs);
   void Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs);
@@ -111,6 +113,7 @@ class EngineLoop {
   const std::unique_ptr<ModelRunner> runner_;
   const SpecOf spec_of_;
   const ImageOf image_of_;
+  StepWatchdog watchdog_;
 
   BoundedQueue<Message> inbox_;
   std::atomic<RequestHandle> next_handle_{1};

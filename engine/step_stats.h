@@ -31,7 +31,8 @@ struct EngineStats {
   PrefixCounters prefix;
   SpeculationCounters speculation;
   int64_t last_step_end_ns = 0;    // engine clock
-  bool busy = false;               // a step is running or there is work
+  bool busy = false;               // a step is running
+  int64_t shown_ns = 0;            // engine clock, when this was so: while busy, when the step began
   // Tokens in a step, prompt and output: cumulative counts of steps at or below each bound.
   static constexpr int kStepTokenBounds[] = {1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
   uint64_t step_tokens_at_most[13] = {};
