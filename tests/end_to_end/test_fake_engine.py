@@ -2,6 +2,7 @@
 import concurrent.futures
 import http.client
 import json
+import time
 
 import pytest
 
@@ -71,10 +72,9 @@ def test_grammars_stop_strings_and_logprobs_hold(fake):
 
 def test_a_step_may_take_its_time():
     server = Server(default_model(), "--engine", "fake", "--fake-step-us", "20000", "--memory", "256MiB")
-    stream(server, {"max_tokens": 1})
-    before = server.metric("vllm:inter_token_latency_seconds_sum")
+    begin = time.monotonic()
     stream(server, {"max_tokens": 11})
-    assert server.metric("vllm:inter_token_latency_seconds_sum") - before > 10 * 0.019
+    assert time.monotonic() - begin >= 10 * 0.02
     assert server.stop() == 0
 
 
