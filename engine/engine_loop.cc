@@ -312,16 +312,13 @@ StepResult EngineLoop::ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs)
 
 // Tells each sequence all that the step gave it at once; the outputs of its tokens stand one behind the other.
 void EngineLoop::Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs) {
-  std::unordered_map<SequenceId, size_t> sampled;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].where.samples) sampled.emplace(outputs[i].where.id, i);
-  }
+  std::span<const RowOutput> behind(outputs);  // in the order of what was committed, with rows between that gave nothing
   for (std::span<const Committed> rest(committed); !rest.empty();) {
     const auto other = [&](const Committed& one) { return one.id != rest[0].id; };
     const size_t count = std::find_if(rest.begin(), rest.end(), other) - rest.begin();
-    const auto found = sampled.find(rest[0].id);
-    const std::span<const RowOutput> all(outputs);
-    Tell(rest.first(count), found == sampled.end() ? all.first(0) : all.subspan(found->second));
+    const auto of_it = [&](const RowOutput& output) { return output.where.samples && output.where.id == rest[0].id; };
+    behind = behind.subspan(std::find_if(behind.begin(), behind.end(), of_it) - behind.begin());
+    Tell(rest.first(count), behind);
     rest = rest.subspan(count);
   }
 }

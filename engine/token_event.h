@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 
 namespace braid {
@@ -23,7 +24,7 @@ class HeldPrompt;
 
 struct TokenEvent {
   int index = 0;                          // which of the n sequences
-  std::vector<int32_t> tokens;            // new tokens of this step, the stopping one included
+  absl::InlinedVector<int32_t, 4> tokens; // new tokens of this step, the stopping one included
   std::vector<TokenLogprobs> logprobs;    // one per token when asked for
   std::vector<TokenLogprobs> prompt_logprobs;  // with the first token, when asked for: of prompt positions 1..
   FinishReason finish = FinishReason::kNone;   // != none: the sequence's last event

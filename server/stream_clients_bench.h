@@ -66,7 +66,7 @@ class StreamClients {
     epoll_event events[256];
     while (answered_ < load_.requests) {
       const int count = epoll_wait(epoll_, events, 256, 10'000);
-      CHECK_GT(count, 0) << "nothing came for ten seconds";
+      CHECK_GT(count, 0) << "nothing came for ten seconds; " << streams_[0].events << " events of the first stream have";
       for (int i = 0; i < count; ++i) Read(events[i].data.u64);
     }
     return clock_.NowSeconds() - start;

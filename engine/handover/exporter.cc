@@ -48,7 +48,7 @@ void Describe(bool draws, TokenEvent event, PrefillOffer* offer) {
     offer->image_bytes = event.held->layout().ImageBytes(offer->num_computed);
   }
   if (!draws) return;
-  offer->tokens = std::move(event.tokens);
+  offer->tokens.assign(event.tokens.begin(), event.tokens.end());
   offer->logprobs = std::move(event.logprobs);
   if (event.finish == FinishReason::kStop) offer->finish = FinishReason::kStop;
   offer->stop_token = event.stop_token;

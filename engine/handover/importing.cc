@@ -92,7 +92,7 @@ absl::Status Importing::CheckEnd(const PrefillOffer& offer) const {
 
 void Importing::TellToken(const PrefillOffer& offer) {
   if (offer.tokens.empty()) return;
-  TokenEvent event{.tokens = offer.tokens,
+  TokenEvent event{.tokens = {offer.tokens.begin(), offer.tokens.end()},
                    .logprobs = offer.logprobs,
                    .finish = offer.finish,
                    .stop_token = offer.finish == FinishReason::kStop ? offer.stop_token : -1,

@@ -27,10 +27,11 @@ constexpr std::chrono::milliseconds kAcceptPause(100);  // when the process is o
 // One io thread and its connections.
 class IoThread {
  public:
-  IoThread() : context_(1), work_(asio::make_work_guard(context_)), timer_(context_) {}
+  IoThread() : context_(1), tasks_(context_), work_(asio::make_work_guard(context_)), timer_(context_) {}
 
   asio::io_context& context() { return context_; }
   HttpSessions& sessions() { return sessions_; }
+  TaskQueue& tasks() { return tasks_; }
 
   void Start() {
     Tick();
@@ -70,6 +71,7 @@ class IoThread {
 
   HttpSessions sessions_;
   asio::io_context context_;  // dies before the set that its sessions leave
+  TaskQueue tasks_;
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   asio::steady_timer timer_;
   bool stopped_ = false;
@@ -161,7 +163,7 @@ class HttpListener {
   void Serve(IoThread* thread, tcp::socket socket) {
     auto shared_socket = std::make_shared<tcp::socket>(std::move(socket));  // a posted task must be copyable
     asio::post(thread->context(), [this, thread, shared_socket] {
-      std::make_shared<HttpSession>(std::move(*shared_socket), &shared_, &thread->sessions())->Start();
+      std::make_shared<HttpSession>(std::move(*shared_socket), &shared_, &thread->sessions(), &thread->tasks())->Start();
     });
   }
 

@@ -66,7 +66,7 @@ class HttpSession::Exchange : public HttpExchange {
  public:
   Exchange(std::shared_ptr<HttpSession> session, uint64_t turn) : session_(std::move(session)), turn_(turn) {}
 
-  void Post(std::function<void()> task) override { asio::post(session_->connection_.executor(), std::move(task)); }
+  void Post(std::function<void()> task) override { session_->tasks_->Post(std::move(task)); }
   void Send(HttpResponse response) override {
     if (Mine(State::kHandling)) session_->SendResponse(std::move(response));
   }
@@ -104,8 +104,8 @@ class HttpSession::Exchange : public HttpExchange {
   const uint64_t turn_;
 };
 
-HttpSession::HttpSession(asio::ip::tcp::socket socket, HttpShared* shared, HttpSessions* sessions)
-    : connection_(std::move(socket), shared->tls.Get().get()), shared_(shared), sessions_(sessions) {
+HttpSession::HttpSession(asio::ip::tcp::socket socket, HttpShared* shared, HttpSessions* sessions, TaskQueue* tasks)
+    : connection_(std::move(socket), shared->tls.Get().get()), shared_(shared), sessions_(sessions), tasks_(tasks) {
   ++shared_->connections;
   sessions_->insert(this);
 }

@@ -15,6 +15,7 @@
 #include "server/http/event_stream.h"
 #include "server/http/http_config.h"
 #include "server/http/route_table.h"
+#include "server/http/task_queue.h"
 
 namespace braid {
 
@@ -38,7 +39,8 @@ using HttpSessions = std::unordered_set<HttpSession*>;
 // Lives as long as an operation or an exchange refers to it (shared: handlers answer later). Thread: its io thread.
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
-  HttpSession(boost::asio::ip::tcp::socket socket, HttpShared* shared, HttpSessions* sessions);
+  // `tasks` are those of the io thread.
+  HttpSession(boost::asio::ip::tcp::socket socket, HttpShared* shared, HttpSessions* sessions, TaskQueue* tasks);
   ~HttpSession();
 
   void Start();
@@ -86,6 +88,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   Connection connection_;
   HttpShared* const shared_;
   HttpSessions* const sessions_;
+  TaskQueue* const tasks_;
   State state_ = State::kHead;
 
   // Reading.

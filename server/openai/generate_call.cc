@@ -290,15 +290,15 @@ void GenerateCall::OnEvent(int prompt, TokenEvent event) {
 // --- where answers arrive ---
 
 void GenerateCall::Drain(ReplySink& sink) {
-  std::vector<std::pair<int, TokenEvent>> events;
   {
     std::lock_guard lock(inbox_mutex_);
-    events.swap(inbox_);
+    events_.swap(inbox_);
     drain_posted_ = false;
   }
-  for (const auto& [prompt, event] : events) {
+  for (const auto& [prompt, event] : events_) {
     if (!Take(sink, prompt, event)) return;
   }
+  events_.clear();
   {
     std::lock_guard lock(inbox_mutex_);
     reported_ = progress_;
@@ -373,7 +373,7 @@ void GenerateCall::Begin(int prompt, const TokenEvent& event, Choice& choice) {
 // What was told elsewhere goes through the choice's text, so that it goes on as it would have, and is not told again.
 void GenerateCall::Replay(Choice& choice) {
   TokenEvent told;
-  told.tokens = *options_.resume;
+  told.tokens.assign(options_.resume->begin(), options_.resume->end());
   for (size_t i = 0; i < told.tokens.size(); ++i) AddToken(told, i, choice);
   choice.part.text.clear();
   choice.part.reasoning.clear();

@@ -89,6 +89,7 @@ class GenerateCall : public PendingCall {
   std::unique_ptr<ReplyWriter> writer_;
 
   // Where answers arrive.
+  std::vector<std::pair<int, TokenEvent>> events_;  // of the drain under way; keeps its memory between drains
   std::vector<PromptState> prompts_;
   std::vector<Choice> choices_;            // prompt number * n + index
   int unfinished_ = 0;

@@ -220,15 +220,17 @@ void OpenAiWriter::AppendMessage(const ChoicePart& part, std::string* out) const
 }
 
 void OpenAiWriter::AppendDelta(const ChoicePart& part, std::string* out) const {
-  std::string members;
-  AppendReasoning(part.reasoning, &members);
+  out->append(",\"delta\":{");
+  const size_t members = out->size();
+  AppendReasoning(part.reasoning, out);
   const bool silent = part.reasoning.empty() && part.tool_calls.empty() && part.finish == FinishReason::kNone;
   if (!part.text.empty() || silent) {
-    members.append(",\"content\":");
-    AppendJsonString(part.text, &members);
+    out->append(",\"content\":");
+    AppendJsonString(part.text, out);
   }
-  AppendCalls(part.tool_calls, true, &members);
-  out->append(",\"delta\":{").append(members, members.empty() ? 0 : 1).push_back('}');
+  AppendCalls(part.tool_calls, true, out);
+  if (out->size() > members) out->erase(members, 1);  // the first comma
+  out->push_back('}');
 }
 
 void OpenAiWriter::AppendChoice(const ChoicePart& part, bool chunk, std::string* out) const {
