@@ -30,6 +30,8 @@ FinishReason FinishOf(EndReason reason) {
   CHECK(false) << static_cast<int>(reason);
 }
 
+TokenLogprobs LogprobsOf(SampledRow row) { return {.logprob = row.logprob, .top = std::move(row.top), .rank = row.rank}; }
+
 }  // namespace
 
 EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
@@ -78,6 +80,11 @@ absl::Status EngineLoop::CheckRequest(const GenerateRequest& request) const {
         absl::StrCat("min_tokens: ", request.min_tokens, " is not in 0..max_tokens (", request.max_tokens, ")"));
   }
   RETURN_IF_ERROR(request.sampling.Validate(info_.vocab_size));
+  const int top = request.prompt_logprobs;
+  if (top < -1 || (top > kMaxTopLogprobs && top != info_.vocab_size)) {
+    return absl::InvalidArgumentError(absl::StrCat("prompt_logprobs: ", top, " is not in -1..", kMaxTopLogprobs,
+                                                   ", nor the size of the vocabulary (", info_.vocab_size, ")"));
+  }
   RETURN_IF_ERROR(CheckBegun(request));
   return scheduler_.CanEverRun(static_cast<int64_t>(request.prompt.size()), request.max_tokens);
 }
@@ -87,7 +94,7 @@ absl::Status EngineLoop::CheckBegun(const GenerateRequest& request) const {
   const auto wrong = [](auto... words) { return absl::InvalidArgumentError(absl::StrCat(words...)); };
   const bool begun = !request.output.empty() || request.image != nullptr;
   if ((begun || request.hold) && request.n != 1) return wrong("n: ", request.n, " sequences cannot share a beginning");
-  if (begun && request.echo_logprobs) return wrong("echo: the logprobs of a prompt computed elsewhere are not known");
+  if (begun && request.prompt_logprobs >= 0) return wrong("prompt_logprobs: those of a prompt computed elsewhere are not known");
   for (int32_t id : request.output) {
     if (id < 0 || id >= info_.vocab_size) return wrong("output: token id ", id, " is not in 0..", info_.vocab_size - 1);
   }
@@ -196,7 +203,7 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
                          .stream = static_cast<uint32_t>(index),
                          .min_tokens = request.min_tokens,
                          .end_ids = end_ids,
-                         .prompt_logprobs = request.echo_logprobs}};
+                         .prompt_logprobs = request.prompt_logprobs}};
     if (request.constraint != nullptr) {
       sequence.constraint = std::make_unique<TokenConstraint>(request.constraint, info_.vocab_size);
     }
@@ -208,7 +215,7 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
       if (sequence.drafter != nullptr) sequence.drafter->Append(token);
     }
     sequence.image = request.image;
-    if (request.echo_logprobs) sequence.prompt_logprobs.resize(request.prompt.size() - 1);
+    if (request.prompt_logprobs >= 0) sequence.prompt_logprobs.resize(request.prompt.size() - 1);
     events->push_back(SequenceArrival{.id = id,
                                       .prompt = request.prompt,
                                       .output = request.output,
@@ -219,7 +226,7 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
                                       .arrival_ns = request.arrival_ns,
                                       .deadline_ns = request.deadline_ns,
                                       .cache_salt = request.cache_salt,
-                                      .computes_all = request.echo_logprobs,
+                                      .computes_all = request.prompt_logprobs >= 0,
                                       .num_loaded = request.image != nullptr ? request.image->computed : 0,
                                       .holds = request.hold});
   }
@@ -305,7 +312,7 @@ StepResult EngineLoop::ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs)
     }
     const auto found = sequences_.find(output.where.id);
     if (found == sequences_.end() || found->second.prompt_logprobs.empty()) continue;
-    found->second.prompt_logprobs[output.where.position] = {output.sampled.logprob, std::move(output.sampled.top)};
+    found->second.prompt_logprobs[output.where.position] = LogprobsOf(std::move(output.sampled));
   }
   return result;
 }
@@ -357,7 +364,7 @@ void EngineLoop::AddToken(int32_t token, std::span<const RowOutput> outputs, Liv
   if (sequence.drafter != nullptr) sequence.drafter->Append(token);
   event->tokens.push_back(token);
   if (sequence.spec.params.logprobs >= 0 && !outputs.empty()) {
-    event->logprobs.push_back({outputs[0].sampled.logprob, outputs[0].sampled.top});
+    event->logprobs.push_back(LogprobsOf(outputs[0].sampled));
   }
   if (event->prompt_logprobs.empty()) event->prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
 }

@@ -157,7 +157,7 @@ TEST_P(EnginePrefix, ChoicesAreThoseWithoutCache) {
 TEST_P(EnginePrefix, PromptLogprobsAreComputedWhole) {
   GenerateRequest request = Request(RandomTokens(random_, 70), 8);
   AskBoth(request);
-  request.echo_logprobs = true;
+  request.prompt_logprobs = 2;
   const Answer answer = AskBoth(request);
   EXPECT_EQ(answer.choices[0].prompt_logprobs.size(), 69u);
   EXPECT_EQ(answer.computed, 70u);

@@ -323,7 +323,7 @@ TEST(EngineDraftHead, GuessesBehindAHitAsBehindAPromptComputedWhole) {
 
 TEST(EngineDraftHead, LeavesLogprobsOfThePromptAsTheyAre) {
   GenerateRequest request{.prompt = kGoldenPrompt, .sampling = {.temperature = 0, .logprobs = 2}, .max_tokens = 20,
-                          .ignore_eos = true, .echo_logprobs = true};
+                          .ignore_eos = true, .prompt_logprobs = 2};
   request.prompt.insert(request.prompt.end(), kGoldenPrompt.begin(), kGoldenPrompt.end());  // in two chunks
   const Choice plain = Ask(*StartTiny("nemotron_h_latent_mtp", Config(0)), request)[0];
   const Choice choice = Ask(*StartTiny("nemotron_h_latent_mtp", Config(3)), request)[0];

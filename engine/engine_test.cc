@@ -149,8 +149,7 @@ TEST(Engine, GivesLogprobsOfPromptAndOutput) {
   const auto engine = StartEngine("llama");
   Collector collector;
   GenerateRequest request = Greedy(Expected("llama", "input_ids"), 4, collector);
-  request.echo_logprobs = true;
-  request.sampling.logprobs = 3;
+  request.prompt_logprobs = request.sampling.logprobs = 3;
   const size_t prompt = request.prompt.size();
   ASSERT_TRUE(engine->Submit(std::move(request)).ok());
   ASSERT_TRUE(collector.WaitForEnd());

@@ -29,7 +29,8 @@ struct GenerateRequest {
   bool ignore_eos = false;
   std::vector<int32_t> stop_token_ids;
   std::shared_ptr<const ConstraintSpec> constraint;  // null: none
-  bool echo_logprobs = false;       // logprobs of the prompt's tokens as well: none of them comes from the prefix cache
+  int prompt_logprobs = -1;         // of the prompt's tokens, none of which comes from the prefix cache then. -1: none;
+                                    // 0: the token's own; k: and the k best, at most kMaxTopLogprobs or all of the vocabulary
   std::string cache_salt;           // cached prefixes are shared among requests of equal salt only
   std::string prefill_peer;         // HOST:PORT of the process that is to compute the prompt; empty: here. The engine
                                     // does not look at it

@@ -128,7 +128,7 @@ void ModelRunner::Draft(const StepPlan& plan, const SpecOf& spec_of, const Image
 void ModelRunner::Forward(const StepPlan& plan, const SpecOf& spec_of) {
   const auto wants_prompt_logits = [&](SequenceId id) {
     const SamplingSpec* spec = spec_of(id);
-    return spec != nullptr && spec->prompt_logprobs;
+    return spec != nullptr && spec->prompt_logprobs >= 0;
   };
   builder_.Build(plan, shape_.state_grid, wants_prompt_logits, &table_);
   const RaggedBatch batch = builder_.batch();
@@ -179,19 +179,19 @@ std::vector<RowOutput> ModelRunner::Sample(const SpecOf& spec_of) {
     const SamplingSpec* spec = spec_of(rows[i].id);
     if (spec == nullptr) continue;
     const SequenceRow& row = table_.row(rows[i].row);
-    top_counts_[i] = spec->params.logprobs;
     if (rows[i].samples) {
       sample_rows_[i] = SampleRowOf(rows[i], row, *spec);
     } else {
+      top_counts_[i] = spec->prompt_logprobs;
       next_tokens_[i] = row.tokens[rows[i].position + 1];
     }
   }
-  const int64_t count = static_cast<int64_t>(rows.size());
-  backend_.Run([&](Ops& op) {
-    for (int64_t begin = 0; begin < count; begin += kLogitSlice) {
-      SampleSlice(op, begin, std::min(begin + kLogitSlice, count));
-    }
-  });
+  size_t begin = 0;
+  do {  // once also where no logits are wanted: a step ends with a run
+    const size_t end = RunEnd(begin);
+    SampleRun(static_cast<int64_t>(begin), static_cast<int64_t>(end));
+    begin = end;
+  } while (begin < rows.size());
   std::vector<RowOutput> outputs;
   outputs.reserve(rows.size());
   for (size_t i = 0; i < rows.size();) {
@@ -220,6 +220,22 @@ size_t ModelRunner::Accept(size_t i, std::vector<RowOutput>* outputs) {
   tokens.resize(last.position + 1);
   if (outputs->back().sampled.token >= 0) tokens.push_back(outputs->back().sampled.token);
   return i;
+}
+
+// A run's results reach the host together: a row that wants the logprobs of the whole vocabulary has a run to itself, so
+// that their memory stays bounded.
+size_t ModelRunner::RunEnd(size_t begin) const {
+  const auto is_wide = [](int32_t top) { return top > kMaxTopLogprobs; };
+  if (begin == top_counts_.size() || is_wide(top_counts_[begin])) return std::min(begin + 1, top_counts_.size());
+  return static_cast<size_t>(std::find_if(top_counts_.begin() + static_cast<ptrdiff_t>(begin), top_counts_.end(), is_wide) -
+                             top_counts_.begin());
+}
+
+// Rows [begin, end) in one run of the backend.
+void ModelRunner::SampleRun(int64_t begin, int64_t end) {
+  backend_.Run([&](Ops& op) {
+    for (int64_t first = begin; first < end; first += kLogitSlice) SampleSlice(op, first, std::min(first + kLogitSlice, end));
+  });
 }
 
 // Logits of rows [begin, end), then each run of rows of one kind to its operation.

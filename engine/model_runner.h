@@ -83,6 +83,8 @@ class ModelRunner {
   void RestoreStates(const StepPlan& plan, const ImageOf& image_of);
   void SnapshotStates(const StepPlan& plan);
   size_t Accept(size_t i, std::vector<RowOutput>* outputs);
+  size_t RunEnd(size_t begin) const;
+  void SampleRun(int64_t begin, int64_t end);
   void SampleSlice(Ops& op, int64_t begin, int64_t end);
 
   const Model& model_;

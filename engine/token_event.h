@@ -18,6 +18,7 @@ enum class FinishReason { kNone, kStop, kLength, kAbort, kError };
 struct TokenLogprobs {
   float logprob = 0;
   std::vector<std::pair<int32_t, float>> top;  // falling; as many as asked for
+  int32_t rank = 0;                            // among the whole vocabulary, 1 is the best; 0 of a token drawn elsewhere
 };
 
 class HeldPrompt;

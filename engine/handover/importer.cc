@@ -11,7 +11,7 @@ constexpr RequestHandle kOurs = RequestHandle{1} << 63;  // no handle of the eng
 bool CanBeHandedOver(const GenerateRequest& request) {
   const bool begun = !request.output.empty() || request.image != nullptr;
   const bool short_prompt = request.prompt.size() < (request.constraint == nullptr ? 1u : 2u);
-  return request.n == 1 && !request.echo_logprobs && !begun && !request.hold && !short_prompt;
+  return request.n == 1 && request.prompt_logprobs < 0 && !begun && !request.hold && !short_prompt;
 }
 
 }  // namespace

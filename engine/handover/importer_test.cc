@@ -302,6 +302,18 @@ TEST(Importer, WhatCannotBeHandedOverIsComputedHere) {
   EXPECT_EQ(sides.importer.Submit(bad, sides.peer).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(Importer, LogprobsOfThePromptAreComputedHere) {
+  Sides sides("nemotron_h");
+  GenerateRequest request = Request(70);
+  request.prompt_logprobs = 2;
+  const Choice told = sides.Ask(request), expected = sides.AskAlone(request);
+  ExpectEqualBits(told, expected);
+  ASSERT_EQ(told.prompt_logprobs.size(), 69u);
+  for (size_t i = 0; i < 69; ++i) EXPECT_EQ(told.prompt_logprobs[i].top, expected.prompt_logprobs[i].top) << i;
+  EXPECT_EQ(sides.importer.Stats().taken, 0u);
+  sides.ExpectIdle();
+}
+
 TEST(Importer, TooManyOffersAreRefusedAndThePromptIsComputedHere) {
   Sides sides("llama", {.max_offers = 0});
   ExpectEqualBits(sides.Ask(Request(40)), sides.AskAlone(Request(40)));

@@ -19,7 +19,7 @@ struct SamplingSpec {
   uint32_t stream = 0;               // choice index of the request
   int min_tokens = 0;
   std::vector<int32_t> end_ids;      // end-of-sequence and stop ids
-  bool prompt_logprobs = false;
+  int prompt_logprobs = -1;          // GenerateRequest's
   const uint32_t* mask = nullptr;    // of the next token, one bit an id; null: all
   bool may_end = false;              // before min_tokens, for the mask leaves nothing else
 };

@@ -28,7 +28,7 @@ absl::Status SamplingParams::Validate(int vocab_size) const {
   status.Update(InRange("min_p", min_p, 0, 1));
   status.Update(InRange("frequency_penalty", frequency_penalty, -2, 2));
   status.Update(InRange("presence_penalty", presence_penalty, -2, 2));
-  status.Update(InRange("logprobs", logprobs, -1, 20));
+  status.Update(InRange("logprobs", logprobs, -1, kMaxTopLogprobs));
   if (!(repetition_penalty > 0) || !std::isfinite(repetition_penalty)) {
     status.Update(absl::InvalidArgumentError(
         absl::StrCat("repetition_penalty: ", repetition_penalty, " is not a finite number above 0")));

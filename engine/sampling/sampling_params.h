@@ -9,6 +9,9 @@
 
 namespace braid {
 
+// The best ids that may be shown beside a token.
+inline constexpr int kMaxTopLogprobs = 20;
+
 struct SamplingParams {
   float temperature = 1.0f;         // 0: greedy; 0..2
   float top_p = 1.0f;               // (0, 1]; 0 keeps the best token only
@@ -20,7 +23,7 @@ struct SamplingParams {
   uint64_t seed = 0;                // draws are keyed by (seed, choice index, position)
   std::vector<std::pair<int32_t, float>> logit_bias;  // ids inside the vocabulary, -100..100
   std::vector<int32_t> allowed_token_ids;             // empty: all
-  int logprobs = -1;                // -1: none; 0: the token's own; k: and the k best, at most 20
+  int logprobs = -1;                // -1: none; 0: the token's own; k: and the k best, at most kMaxTopLogprobs
 
   bool NeedsHistory() const {
     return frequency_penalty != 0 || presence_penalty != 0 || repetition_penalty != 1.0f;

@@ -124,6 +124,29 @@ TEST_F(GrpcServerTest, CompletionsTakeTextOrIds) {
   EXPECT_EQ(stub_->Complete(&context, both, &reply).error_code(), StatusCode::INVALID_ARGUMENT);
 }
 
+TEST_F(GrpcServerTest, PromptLogprobsAreStructs) {
+  StartServer();
+  v1::CompleteRequest request;
+  request.add_prompt("ab");
+  request.set_prompt_logprobs(1);
+  grpc::ClientContext context;
+  v1::CompleteReply reply;
+  ASSERT_TRUE(stub_->Complete(&context, request, &reply).ok());
+  ASSERT_EQ(reply.choices(0).prompt_logprobs_size(), 2);
+  EXPECT_EQ(reply.choices(0).prompt_logprobs(0).fields_size(), 0);
+  const auto& told = reply.choices(0).prompt_logprobs(1).fields().at("98").struct_value().fields();
+  EXPECT_EQ(told.at("logprob").number_value(), -0.5);
+  EXPECT_EQ(told.at("rank").number_value(), 1);
+  EXPECT_EQ(told.at("decoded_token").string_value(), "b");
+  v1::ChatRequest chat = Hello();
+  chat.set_prompt_logprobs(0);
+  v1::ChatReply answer;
+  ASSERT_TRUE(Chat(chat, &answer).ok());
+  EXPECT_EQ(answer.prompt_logprobs_size(), answer.usage().prompt_tokens());
+  chat.set_prompt_logprobs(21);
+  EXPECT_EQ(Chat(chat, &answer).error_code(), StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(GrpcServerTest, CompleteStreams) {
   StartServer();
   v1::CompleteRequest request;

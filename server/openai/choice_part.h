@@ -29,6 +29,7 @@ struct ChoicePart {
   std::vector<int32_t> token_ids;
   std::vector<int32_t> prompt_token_ids;  // completions only
   std::string logprobs;                   // as LogprobsText gives it; empty: none asked for
+  std::string prompt_logprobs;            // as PromptLogprobsJson gives it; empty: none asked for
   FinishReason finish = FinishReason::kNone;
   bool ends_in_calls = false;             // it stopped by itself, for its tool calls to be answered
   std::string stop_reason = "null";       // JSON: a stop string, a stop id or null

@@ -67,7 +67,7 @@ class FakeSource : public TokenSource {
 
  private:
   static TokenLogprobs LogprobsOf(int32_t id, int count) {
-    TokenLogprobs out{.logprob = -0.5f};
+    TokenLogprobs out{.logprob = -0.5f, .top = {}, .rank = 1};
     for (int k = 0; k < count; ++k) out.top.emplace_back(id + k, -0.5f - static_cast<float>(k));
     return out;
   }
@@ -79,8 +79,10 @@ class FakeSource : public TokenSource {
     event.tokens = {id};
     const int logprobs = request.sampling.logprobs;
     if (logprobs >= 0) event.logprobs = {LogprobsOf(id, logprobs)};
-    if (i == 0 && request.echo_logprobs) {
-      for (size_t p = 1; p < request.prompt.size(); ++p) event.prompt_logprobs.push_back(LogprobsOf(request.prompt[p], logprobs));
+    if (i == 0 && request.prompt_logprobs >= 0) {
+      for (size_t p = 1; p < request.prompt.size(); ++p) {
+        event.prompt_logprobs.push_back(LogprobsOf(request.prompt[p], request.prompt_logprobs));
+      }
     }
     if (ends) {
       event.finish = FinishReason::kStop;

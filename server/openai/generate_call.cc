@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
 #include "server/openai/json_text.h"
+#include "server/openai/prompt_logprobs_json.h"
 #include "server/openai/prompt_text.h"
 #include "server/status_mapping.h"
 
@@ -60,6 +61,7 @@ absl::Status GenerateCall::Prepare(const Json& body) {
   RETURN_IF_ERROR(MakeTokenConstraint());
   TruncatePrompts(info.max_model_len);
   RETURN_IF_ERROR(FitContext(info.max_model_len));
+  RETURN_IF_ERROR(CheckPromptLogprobs(info.vocab_size));
   RETURN_IF_ERROR(CheckResume());
   writer_ = MakeWriter(model);
   MakeChoices();
@@ -167,6 +169,25 @@ absl::Status GenerateCall::FitContext(int max_model_len) {
   return absl::OkStatus();
 }
 
+absl::Status GenerateCall::CheckPromptLogprobs(int vocab_size) const {
+  if (!options_.prompt_logprobs.has_value()) return absl::OkStatus();
+  const int top = *options_.prompt_logprobs;
+  int64_t tokens = 0;
+  for (const PromptState& prompt : prompts_) tokens += static_cast<int64_t>(prompt.ids.size()) * options_.n;
+  const int64_t ids = top < 0 ? vocab_size : top + 1;
+  if (tokens <= kMaxPromptLogprobEntries / ids) return absl::OkStatus();
+  return InvalidParam("prompt_logprobs", absl::StrCat("prompt_logprobs: ", top, " means ", ids, " ids for each of ", tokens,
+                                                      " prompt tokens (of all prompts times n); at most ",
+                                                      kMaxPromptLogprobEntries, " entries are answered"));
+}
+
+// As many as the echo or the field wants, as GenerateRequest counts them.
+int GenerateCall::PromptLogprobs() const {
+  const int of_echo = echo_ ? options_.sampling.logprobs : -1;
+  if (!options_.prompt_logprobs.has_value()) return of_echo;
+  return *options_.prompt_logprobs < 0 ? model_.source->info().vocab_size : std::max(of_echo, *options_.prompt_logprobs);
+}
+
 // A stream that goes on has one choice, and a token to come.
 absl::Status GenerateCall::CheckResume() const {
   if (!options_.resume.has_value()) return absl::OkStatus();
@@ -228,7 +249,7 @@ GenerateRequest GenerateCall::RequestFor(int prompt) {
   request.ignore_eos = options_.ignore_eos;
   request.stop_token_ids = options_.stop_token_ids;
   request.constraint = constraint_;
-  request.echo_logprobs = echo_ && options_.sampling.logprobs >= 0;
+  request.prompt_logprobs = PromptLogprobs();
   request.cache_salt = options_.cache_salt.empty() ? context().api_key_id : absl::StrCat(context().api_key_id, "/", options_.cache_salt);
   if (options_.resume.has_value()) request.output = *options_.resume;
   request.prefill_peer = context().prefill_peer;
@@ -360,10 +381,14 @@ void GenerateCall::Begin(int prompt, const TokenEvent& event, Choice& choice) {
   progress_.cached_tokens = static_cast<int>(usage_.cached_tokens);
   if (options_.resume.has_value()) return Replay(choice);
   if (kind_ == ApiKind::kCompletion && options_.return_token_ids) choice.part.prompt_token_ids = state.ids;
+  if (state.logprobs.empty()) state.logprobs = event.prompt_logprobs;
+  if (options_.prompt_logprobs.has_value() && (kind_ == ApiKind::kCompletion || choice.part.index == 0)) {
+    const int top = *options_.prompt_logprobs < 0 ? PromptLogprobs() : *options_.prompt_logprobs;
+    choice.part.prompt_logprobs = PromptLogprobsJson(state.ids, state.logprobs, top, model_.text.tokenizer.get());
+  }
   if (!echo_) return;
   choice.part.text = state.echo;
   if (!choice.logprobs.has_value()) return;
-  if (state.logprobs.empty()) state.logprobs = event.prompt_logprobs;
   choice.logprobs->Add(state.ids[0], nullptr);
   for (size_t i = 1; i < state.ids.size(); ++i) {
     choice.logprobs->Add(state.ids[i], i - 1 < state.logprobs.size() ? &state.logprobs[i - 1] : nullptr);

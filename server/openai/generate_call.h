@@ -38,7 +38,7 @@ class GenerateCall : public PendingCall {
   struct PromptState {
     std::vector<int32_t> ids;
     std::string echo;                             // text before the output
-    std::vector<TokenLogprobs> logprobs;          // of positions 1.., with echo
+    std::vector<TokenLogprobs> logprobs;          // of positions 1.., where the request wants them
     int cached_tokens = 0;
     int unfinished = 0;                           // choices
   };
@@ -50,6 +50,8 @@ class GenerateCall : public PendingCall {
   absl::Status MakeTokenConstraint();
   void TruncatePrompts(int max_model_len);
   absl::Status FitContext(int max_model_len);
+  absl::Status CheckPromptLogprobs(int vocab_size) const;
+  int PromptLogprobs() const;
   absl::Status CheckResume() const;
   void MakeChoices();
   std::unique_ptr<ReplyWriter> MakeWriter(const std::string& model);

@@ -183,6 +183,48 @@ TEST_F(OpenAiTest, CompletionWithEchoAndLogprobs) {
   EXPECT_EQ(scored["usage"]["completion_tokens"], 0);
 }
 
+TEST_F(OpenAiTest, PromptLogprobsHoldTheTokenAndTheBestOnes) {
+  const Json reply = Parsed(Chat(R"(,"prompt_logprobs":2,"n":2)"));
+  const Json first{{"104", {{"logprob", -0.5}, {"rank", 1}, {"decoded_token", "h"}}},
+                   {"105", {{"logprob", -1.5}, {"rank", 2}, {"decoded_token", "i"}}}};
+  ASSERT_EQ(reply["prompt_logprobs"].size(), 5u) << reply;
+  EXPECT_TRUE(reply["prompt_logprobs"][0].is_null());
+  EXPECT_EQ(reply["prompt_logprobs"][1], first);
+  EXPECT_TRUE(reply["prompt_logprobs"][4].contains("258"));
+  EXPECT_FALSE(reply["choices"][0].contains("prompt_logprobs"));
+  EXPECT_EQ(source_->requests().back().prompt_logprobs, 2);
+  EXPECT_FALSE(Parsed(Chat("")).contains("prompt_logprobs"));
+  EXPECT_EQ(source_->requests().back().prompt_logprobs, -1);
+  EXPECT_EQ(Parsed(Chat(R"(,"prompt_logprobs":0)"))["prompt_logprobs"][1].size(), 1u);
+}
+
+TEST_F(OpenAiTest, PromptLogprobsOfCompletionsAreTheirChoices) {
+  const Json reply = Parsed(Complete(R"(,"prompt":["ab","c"],"n":2,"echo":true,"logprobs":2,"prompt_logprobs":1,"max_tokens":1)"));
+  const Json told = Json::parse(R"([null,{"98":{"logprob":-0.5,"rank":1,"decoded_token":"b"}}])");
+  for (int i : {0, 1}) EXPECT_EQ(reply["choices"][i]["prompt_logprobs"], told);
+  for (int i : {2, 3}) EXPECT_EQ(reply["choices"][i]["prompt_logprobs"], Json::parse("[null]"));
+  EXPECT_EQ(reply["choices"][0]["logprobs"]["top_logprobs"][1].size(), 2u);  // the echo's count is its own
+  EXPECT_EQ(source_->requests().back().prompt_logprobs, 2);
+}
+
+TEST_F(OpenAiTest, PromptLogprobsOfAllIdsAreBounded) {
+  const Json reply = Parsed(Complete(R"(,"prompt":"ab","prompt_logprobs":-1)"));
+  EXPECT_EQ(source_->requests().back().prompt_logprobs, 260);
+  EXPECT_EQ(reply["choices"][0]["prompt_logprobs"][1].size(), 260u);
+  // 100 tokens x 41 choices x 260 ids.
+  const std::string response = Complete(absl::StrCat(R"(,"prompt_logprobs":-1,"n":41,"prompt":")", std::string(100, 'x'), "\""));
+  EXPECT_EQ(StatusOf(response), 400);
+  const Json error = Parsed(response)["error"];
+  EXPECT_EQ(error["param"], "prompt_logprobs");
+  EXPECT_NE(error["message"].get<std::string>().find("260 ids for each of 4100 prompt tokens"), std::string::npos) << error;
+}
+
+TEST_F(OpenAiTest, PromptLogprobsWithoutTokenizerHaveNoText) {
+  Restart({}, false);
+  const Json reply = Parsed(Complete(R"(,"prompt":[1,2],"return_token_ids":true,"prompt_logprobs":0)"));
+  EXPECT_EQ(reply["choices"][0]["prompt_logprobs"], Json::parse(R"([null,{"2":{"logprob":-0.5,"rank":1,"decoded_token":null}}])"));
+}
+
 TEST_F(OpenAiTest, CompletionsOfSeveralPrompts) {
   const Json reply = Parsed(Complete(R"(,"prompt":["a","bc"],"n":2)"));
   ASSERT_EQ(reply["choices"].size(), 4u);
@@ -297,7 +339,7 @@ TEST_F(OpenAiTest, WithoutTokenizerByIdsOnly) {
 TEST_F(OpenAiTest, AnswersAnyBody) {
   const std::vector<std::string> seeds = {
       R"({"messages":[{"role":"user","content":"hi"}],"temperature":0.5,"stop":["x"],"stream":false,"n":2,"logit_bias":{"1":2}})",
-      R"({"prompt":["a","b"],"echo":true,"logprobs":1,"max_tokens":2,"seed":1})"};
+      R"({"prompt":["a","b"],"echo":true,"logprobs":1,"max_tokens":2,"seed":1,"prompt_logprobs":2})"};
   std::mt19937 random(11);
   for (int round = 0; round < 150; ++round) {
     std::string body = seeds[round % 2];

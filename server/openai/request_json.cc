@@ -21,7 +21,7 @@ constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
 
 // Fields that this version does not serve: an answer that ignores them would be wrong.
 void RefuseUnserved(RequestFields& fields) {
-  for (const char* field : {"prompt_logprobs", "kv_transfer_params", "chat_template", "suffix"}) {
+  for (const char* field : {"kv_transfer_params", "chat_template", "suffix"}) {
     if (fields.Has(field)) fields.Fail(field, "is not supported by this server");
   }
   for (const char* field : {"guided_json", "guided_regex", "guided_choice", "guided_grammar"}) {
@@ -101,6 +101,13 @@ void ReadStream(RequestFields& fields, GenerationOptions* options) {
   if (!inner.status().ok()) fields.Fail("stream_options", std::string(inner.status().message()));
 }
 
+void ReadPromptLogprobs(RequestFields& fields, const RequestRules& rules, GenerationOptions* options) {
+  const auto top = fields.Int("prompt_logprobs", -1, rules.limits.max_top_logprobs);
+  if (!top.has_value()) return;
+  options->prompt_logprobs = static_cast<int>(*top);
+  if (options->stream) fields.Fail("prompt_logprobs", "is not told in a stream; leave out stream or prompt_logprobs");
+}
+
 // Salts keep prefixes of tenants apart.
 std::string ReadSalt(RequestFields& fields) {
   const auto salt = fields.String("cache_salt");
@@ -132,6 +139,7 @@ void ReadOptions(RequestFields& fields, const RequestRules& rules, GenerationOpt
   options->skip_special_tokens = fields.Bool("skip_special_tokens", true);
   fields.Bool("spaces_between_special_tokens", true);
   ReadStream(fields, options);
+  ReadPromptLogprobs(fields, rules, options);
   options->return_token_ids = fields.Bool("return_token_ids", false);
   options->return_tokens_as_token_ids = fields.Bool("return_tokens_as_token_ids", false);
   if (fields.Has("resume_token_ids")) options->resume = fields.TokenIds("resume_token_ids", kMaxInt, rules.vocab_size);

@@ -32,6 +32,7 @@ struct GenerationOptions {
   bool continuous_usage_stats = false;
   bool return_token_ids = false;
   bool return_tokens_as_token_ids = false;
+  std::optional<int> prompt_logprobs;  // best ids told beside each token of the prompt; -1: the whole vocabulary
   int priority = 0;
   int truncate_prompt_tokens = 0;     // keep so many of the prompt's last; -1: what the context holds; 0: keep all
   std::string cache_salt;             // empty: absent

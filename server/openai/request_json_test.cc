@@ -82,7 +82,8 @@ TEST(RequestJson, ChatErrorsNameTheField) {
       {R"(,"structured_outputs":{"regex":"a","choice":["b"]})", "structured_outputs"}, {R"(,"structured_outputs":{"choice":[]})", "structured_outputs"},
       {R"(,"structured_outputs":{"json":"{"})", "structured_outputs"}, {R"(,"structured_outputs":{"structural_tag":"x"})", "structured_outputs"},
       {R"(,"structured_outputs":{"regex":"a"},"response_format":{"type":"json_object"})", "structured_outputs"},
-      {R"(,"guided_regex":"a")", "guided_regex"}, {R"(,"prompt_logprobs":1)", "prompt_logprobs"}, {R"(,"bad_words":[""])", "bad_words"},
+      {R"(,"guided_regex":"a")", "guided_regex"}, {R"(,"prompt_logprobs":-2)", "prompt_logprobs"}, {R"(,"prompt_logprobs":21)", "prompt_logprobs"},
+      {R"(,"prompt_logprobs":true)", "prompt_logprobs"}, {R"(,"prompt_logprobs":1,"stream":true)", "prompt_logprobs"}, {R"(,"bad_words":[""])", "bad_words"},
       {R"(,"thinking_token_budget":-2)", "thinking_token_budget"}, {R"(,"thinking_grace_tokens":3)", "thinking_grace_tokens"},
       {R"(,"truncate_prompt_tokens":0)", "truncate_prompt_tokens"}, {R"(,"echo":1)", "echo"},
       {R"(,"suffix":"a")", "suffix"}, {R"(,"chat_template":"x")", "chat_template"}, {R"(,"tools":[])", "tools"},
@@ -104,6 +105,14 @@ TEST(RequestJson, ChatErrorsNameTheField) {
 }
 
 TEST(RequestJson, ReadsTheFormOfTheAnswer) {
+TEST(RequestJson, ReadsPromptLogprobs) {
+  EXPECT_EQ(Chat("")->options.prompt_logprobs, std::nullopt);
+  EXPECT_EQ(Chat(R"(,"prompt_logprobs":null,"stream":true)")->options.prompt_logprobs, std::nullopt);
+  EXPECT_EQ(Chat(R"(,"prompt_logprobs":0)")->options.prompt_logprobs, 0);
+  EXPECT_EQ(Completion(R"(,"prompt":"a","prompt_logprobs":20)")->options.prompt_logprobs, 20);
+  EXPECT_EQ(Completion(R"(,"prompt":"a","prompt_logprobs":-1)")->options.prompt_logprobs, -1);
+}
+
   using Kind = StructuredOutput::Kind;
   const auto kind = [](const std::string& fields) {
     const auto request = Chat(fields);

@@ -92,6 +92,11 @@ void Separate(std::string* list) {
   if (!list->empty()) list->push_back(',');
 }
 
+// Nothing when none were asked for.
+void AppendPromptLogprobs(const ChoicePart& part, std::string* out) {
+  if (!part.prompt_logprobs.empty()) out->append(",\"prompt_logprobs\":").append(part.prompt_logprobs);
+}
+
 std::string Prefix(const OpenAiWriter::Head& head, std::string_view object) {
   std::string out = "{\"id\":";
   AppendJsonString(head.id, &out);
@@ -249,6 +254,7 @@ void OpenAiWriter::AppendChoice(const ChoicePart& part, bool chunk, std::string*
   if (part.finish != FinishReason::kNone) out->append(",\"stop_reason\":").append(part.stop_reason);
   if (head_.token_ids) AppendIds("token_ids", part.token_ids, out);
   if (head_.token_ids && !part.prompt_token_ids.empty()) AppendIds("prompt_token_ids", part.prompt_token_ids, out);
+  if (head_.form == ReplyForm::kCompletion) AppendPromptLogprobs(part, out);
   out->push_back('}');
 }
 
@@ -261,7 +267,10 @@ std::string OpenAiWriter::Whole(std::span<const ChoicePart> choices, const Usage
   }
   out.push_back(']');
   AppendUsage(usage, &out);
-  if (head_.form == ReplyForm::kChat) out.append(",\"service_tier\":null");
+  if (head_.form == ReplyForm::kChat) {
+    out.append(",\"service_tier\":null");
+    AppendPromptLogprobs(choices[0], &out);  // all choices have one prompt
+  }
   if (!head_.prompt_token_ids.empty()) AppendIds("prompt_token_ids", head_.prompt_token_ids, &out);
   out.push_back('}');
   return out;

@@ -93,6 +93,29 @@ TEST_P(CudaEngine, PrefixesAndDraftsChangeNothing) {
   EXPECT_GT(cached->Stats().prefix.hit_tokens, 0u);
 }
 
+TEST_P(CudaEngine, LogprobsOfThePromptAreThoseOfTheCpu) {
+  const auto cpu = Start(GetParam(), Config("cpu")), cuda = Start(GetParam(), Config("cuda"));
+  for (const int count : {0, 3, cpu->info().vocab_size}) {
+    std::vector<TokenLogprobs> told[2];
+    for (Engine* engine : {cpu.get(), cuda.get()}) {
+      Collector collector;
+      GenerateRequest request = Request(Prompt(3, 40), 2, collector);
+      request.prompt_logprobs = count;
+      ASSERT_TRUE(engine->Submit(std::move(request)).ok());
+      ASSERT_TRUE(collector.WaitForEnd());
+      told[engine == cuda.get()] = collector.choice().prompt_logprobs;
+    }
+    ASSERT_EQ(told[0].size(), 39u);
+    ASSERT_EQ(told[1].size(), 39u);
+    for (size_t i = 0; i < 39; ++i) {
+      EXPECT_NEAR(told[1][i].logprob, told[0][i].logprob, 1e-3) << i;
+      EXPECT_NEAR(told[1][i].rank, told[0][i].rank, 2) << i;  // near ties
+      ASSERT_EQ(told[1][i].top.size(), static_cast<size_t>(count)) << i;
+      for (size_t k = 0; k < told[1][i].top.size(); ++k) EXPECT_NEAR(told[1][i].top[k].second, told[0][i].top[k].second, 1e-3) << i;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, CudaEngine, ::testing::Values("llama", "nemotron_h"),
                          [](const auto& info) { return std::string(info.param); });
 
