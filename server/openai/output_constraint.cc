@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/grammar/grammar_sources.h"
+#include "engine/grammar/structural_tag.h"
 #include "engine/grammar/tool_call_grammar.h"
 #include "kernels/base/errors.h"
 #include "server/status_mapping.h"
@@ -17,13 +18,27 @@ using Kind = StructuredOutput::Kind;
 
 constexpr int kMaxLeadingSpace = 4;  // bytes between the end of the reasoning and the answer
 
+std::vector<std::string> SpecialTokens(const Tokenizer& tokenizer) {
+  std::vector<std::string> contents;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (tokenizer.IsSpecial(id)) contents.emplace_back(tokenizer.TokenBytes(id));
+  }
+  return contents;
+}
+
+absl::StatusOr<int32_t> AddTags(const Json& tag, const Tokenizer& tokenizer, GrammarBuilder* builder) {
+  const std::vector<std::string> markers = SpecialTokens(tokenizer);
+  return AddStructuralTag(tag, {.markers = markers, .json = {}}, builder);
+}
+
 // Adds what `wanted` asks for as a node; EBNF is a whole grammar and not added so.
-absl::StatusOr<int32_t> AddStructure(const StructuredOutput& wanted, GrammarBuilder* builder) {
+absl::StatusOr<int32_t> AddStructure(const StructuredOutput& wanted, const Tokenizer& tokenizer, GrammarBuilder* builder) {
   switch (wanted.kind) {
     case Kind::kJsonObject: return AddAnyJsonObject({}, builder);
     case Kind::kJsonSchema: return AddJsonSchema(wanted.schema, {}, builder);
     case Kind::kRegex: return AddRegex(wanted.source, builder);
     case Kind::kChoice: return AddChoices(wanted.choices, builder);
+    case Kind::kStructuralTag: return AddTags(wanted.schema, tokenizer, builder);
     case Kind::kEbnf:
     case Kind::kNone: break;
   }
@@ -39,18 +54,18 @@ absl::StatusOr<int32_t> AddCalls(const OutputRules& rules, const Json& tools, Ou
 }
 
 // What the answer behind the reasoning must be. `room`: white space may stand before it.
-absl::StatusOr<Grammar> AnswerGrammar(const OutputRules& rules, const Json& tools, bool room, OutputFormat format) {
+absl::StatusOr<Grammar> AnswerGrammar(const OutputRules& rules, const Json& tools, bool room, const ConstraintModel& model) {
   const StructuredOutput& wanted = rules.structured;
   if (wanted.kind == Kind::kEbnf) return EbnfGrammar(wanted.source);
   GrammarBuilder builder;
   const int32_t root = builder.NewRule();
   std::vector<int32_t> answers;
   if (wanted.kind != Kind::kNone) {
-    ASSIGN_OR_RETURN(const int32_t answer, AddStructure(wanted, &builder));
+    ASSIGN_OR_RETURN(const int32_t answer, AddStructure(wanted, *model.tokenizer, &builder));
     answers.push_back(answer);
   }
   if (rules.tool_choice.kind != ToolChoice::Kind::kNone) {
-    ASSIGN_OR_RETURN(const int32_t calls, AddCalls(rules, tools, format, &builder));
+    ASSIGN_OR_RETURN(const int32_t calls, AddCalls(rules, tools, model.format, &builder));
     answers.push_back(calls);
   }
   int32_t answer = builder.Choice(std::move(answers));
@@ -74,7 +89,7 @@ std::string KeyOf(const OutputRules& rules, const Json& tools, bool room) {
 
 absl::StatusOr<GrammarCache::Compiled> CompileAnswer(const OutputRules& rules, const Json& tools, bool room,
                                                      const ConstraintModel& model) {
-  auto grammar = AnswerGrammar(rules, tools, room, model.format);
+  auto grammar = AnswerGrammar(rules, tools, room, model);
   if (!grammar.ok()) return grammar.status();
   return CompiledGrammar::Compile(*std::move(grammar), model.vocabulary);
 }

@@ -10,10 +10,10 @@ namespace braid {
 
 // The answer must be of a form: of `response_format` or `structured_outputs`.
 struct StructuredOutput {
-  enum class Kind { kNone, kJsonObject, kJsonSchema, kRegex, kEbnf, kChoice };
+  enum class Kind { kNone, kJsonObject, kJsonSchema, kRegex, kEbnf, kChoice, kStructuralTag };
   Kind kind = Kind::kNone;
   std::string field;                  // the request field that asked for it, for errors
-  Json schema;                        // kJsonSchema
+  Json schema;                        // kJsonSchema; kStructuralTag: the whole of it
   std::string source;                 // kRegex, kEbnf
   std::vector<std::string> choices;   // kChoice
 };

@@ -1,6 +1,7 @@
 #include "server/openai/output_rules_json.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -11,6 +12,7 @@ namespace {
 
 using Kind = StructuredOutput::Kind;
 
+constexpr std::array<std::string_view, 6> kStructures = {"json", "regex", "choice", "grammar", "json_object", "structural_tag"};
 constexpr size_t kMaxChoices = 16'384;
 constexpr size_t kMaxBadWords = 128;
 
@@ -39,8 +41,11 @@ void ReadResponseFormat(RequestFields& fields, StructuredOutput* out) {
     out->kind = Kind::kJsonObject;
   } else if (*type == "json_schema") {
     ReadJsonSchemaFormat(fields, *format, out);
+  } else if (*type == "structural_tag") {
+    out->kind = Kind::kStructuralTag;
+    out->schema = *format;
   } else {
-    fields.Fail("response_format", absl::StrCat("type ", Shown(*type), " is not supported; use \"text\", \"json_object\" or \"json_schema\""));
+    fields.Fail("response_format", absl::StrCat("type ", Shown(*type), " is not supported; use \"text\", \"json_object\", \"json_schema\" or \"structural_tag\""));
   }
 }
 
@@ -70,6 +75,10 @@ bool ReadStructure(const std::string& name, const Json& value, StructuredOutput*
     out->kind = Kind::kJsonSchema;
     return ReadSchema(value, &out->schema);
   }
+  if (name == "structural_tag") {
+    out->kind = Kind::kStructuralTag;
+    return ReadSchema(value, &out->schema) && out->schema.is_object();
+  }
   if (name == "json_object") {
     out->kind = Kind::kJsonObject;
     return value == true;
@@ -85,6 +94,7 @@ bool ReadStructure(const std::string& name, const Json& value, StructuredOutput*
 
 const char* Accepted(const std::string& name) {
   if (name == "json") return "must be a JSON schema, or its text";
+  if (name == "structural_tag") return "must be an object, or its JSON text";
   if (name == "json_object") return "must be true, or left out";
   if (name == "choice") return "must be a list of 1 to 16384 strings";
   return "must be a string that is not empty";
@@ -96,13 +106,13 @@ void ReadStructuredOutputs(RequestFields& fields, StructuredOutput* out) {
   if (out->kind != Kind::kNone) return fields.Fail("structured_outputs", "cannot be combined with a response_format that is not \"text\"");
   out->field = "structured_outputs";
   for (const auto& [name, value] : given->items()) {
-    const bool known = name == "json" || name == "regex" || name == "choice" || name == "grammar" || name == "json_object";
+    const bool known = std::find(kStructures.begin(), kStructures.end(), name) != kStructures.end();
     if (value.is_null() || (name == "json_object" && value == false)) continue;
-    if (!known) return fields.Fail("structured_outputs", absl::StrCat("does not know ", Shown(name), "; it takes one of json, regex, choice, grammar, json_object"));
-    if (out->kind != Kind::kNone) return fields.Fail("structured_outputs", "takes only one of json, regex, choice, grammar, json_object");
+    if (!known) return fields.Fail("structured_outputs", absl::StrCat("does not know ", Shown(name), "; it takes one of json, regex, choice, grammar, json_object, structural_tag"));
+    if (out->kind != Kind::kNone) return fields.Fail("structured_outputs", "takes only one of json, regex, choice, grammar, json_object, structural_tag");
     if (!ReadStructure(name, value, out)) return fields.Fail("structured_outputs", absl::StrCat(name, " ", Accepted(name)));
   }
-  if (out->kind == Kind::kNone) fields.Fail("structured_outputs", "must hold one of json, regex, choice, grammar, json_object");
+  if (out->kind == Kind::kNone) fields.Fail("structured_outputs", "must hold one of json, regex, choice, grammar, json_object, structural_tag");
 }
 
 void ReadBadWords(RequestFields& fields, OutputRules* rules) {

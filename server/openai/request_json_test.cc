@@ -81,6 +81,7 @@ TEST(RequestJson, ChatErrorsNameTheField) {
       {R"(,"structured_outputs":{})", "structured_outputs"}, {R"(,"structured_outputs":{"regex":1})", "structured_outputs"},
       {R"(,"structured_outputs":{"regex":"a","choice":["b"]})", "structured_outputs"}, {R"(,"structured_outputs":{"choice":[]})", "structured_outputs"},
       {R"(,"structured_outputs":{"json":"{"})", "structured_outputs"}, {R"(,"structured_outputs":{"structural_tag":"x"})", "structured_outputs"},
+      {R"(,"structured_outputs":{"structural_tag":[]})", "structured_outputs"}, {R"(,"structured_outputs":{"structural_tag":"[]"})", "structured_outputs"},
       {R"(,"structured_outputs":{"regex":"a"},"response_format":{"type":"json_object"})", "structured_outputs"},
       {R"(,"guided_regex":"a")", "guided_regex"}, {R"(,"prompt_logprobs":-2)", "prompt_logprobs"}, {R"(,"prompt_logprobs":21)", "prompt_logprobs"},
       {R"(,"prompt_logprobs":true)", "prompt_logprobs"}, {R"(,"prompt_logprobs":1,"stream":true)", "prompt_logprobs"}, {R"(,"bad_words":[""])", "bad_words"},
@@ -104,7 +105,6 @@ TEST(RequestJson, ChatErrorsNameTheField) {
   }
 }
 
-TEST(RequestJson, ReadsTheFormOfTheAnswer) {
 TEST(RequestJson, ReadsPromptLogprobs) {
   EXPECT_EQ(Chat("")->options.prompt_logprobs, std::nullopt);
   EXPECT_EQ(Chat(R"(,"prompt_logprobs":null,"stream":true)")->options.prompt_logprobs, std::nullopt);
@@ -113,6 +113,7 @@ TEST(RequestJson, ReadsPromptLogprobs) {
   EXPECT_EQ(Completion(R"(,"prompt":"a","prompt_logprobs":-1)")->options.prompt_logprobs, -1);
 }
 
+TEST(RequestJson, ReadsTheFormOfTheAnswer) {
   using Kind = StructuredOutput::Kind;
   const auto kind = [](const std::string& fields) {
     const auto request = Chat(fields);
@@ -127,6 +128,9 @@ TEST(RequestJson, ReadsPromptLogprobs) {
   EXPECT_EQ(kind(R"(,"structured_outputs":{"grammar":"root ::= \"a\""})"), Kind::kEbnf);
   EXPECT_EQ(kind(R"(,"structured_outputs":{"choice":["a","b"]})"), Kind::kChoice);
   EXPECT_EQ(kind(R"(,"structured_outputs":{"json_object":true})"), Kind::kJsonObject);
+  EXPECT_EQ(kind(R"(,"structured_outputs":{"structural_tag":"{\"format\":{}}"})"), Kind::kStructuralTag);
+  EXPECT_EQ(kind(R"(,"structured_outputs":{"structural_tag":{"format":{}}})"), Kind::kStructuralTag);
+  EXPECT_EQ(kind(R"(,"response_format":{"type":"structural_tag","format":{}})"), Kind::kStructuralTag);
 }
 
 TEST(RequestJson, ReadsToolChoice) {

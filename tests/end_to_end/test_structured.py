@@ -56,6 +56,44 @@ def test_schemas_that_cannot_be_enforced_are_refused(client):
         ask(client, "x", extra_body={"structured_outputs": {"regex": "(?<=a)b"}})
 
 
+CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 12}}, "required": ["city"], "additionalProperties": False}
+PLACE = {"begin": "<place>", "schema": CITY, "end": "</place>"}
+
+
+def places(text):
+    """The cities of a text; what follows the trigger must be a whole tag."""
+    found = re.findall(r"<place>(.*?)</place>", text, re.DOTALL)
+    assert text.count("<pl") == len(found)
+    return [json.loads(one)["city"] for one in found]
+
+
+def test_structural_tags(client):
+    ask_places = "Name two cities. Write each as <place>{\"city\": \"NAME\"}</place>."
+    legacy = {"type": "structural_tag", "structures": [PLACE], "triggers": ["<pl"]}
+    for seed in range(3):
+        places(ask(client, ask_places, seed=seed, response_format=legacy).choices[0].message.content)
+    tag = {"type": "tag", "begin": "<place>", "content": {"type": "json_schema", "json_schema": CITY}, "end": "</place>"}
+    one = {"type": "triggered_tags", "triggers": ["<pl"], "tags": [tag], "at_least_one": True, "stop_after_first": True}
+    answer = ask(client, ask_places, response_format={"type": "structural_tag", "format": one})
+    assert len(places(answer.choices[0].message.content)) == 1 and answer.choices[0].finish_reason == "stop"
+    row = {"type": "sequence", "elements": [
+        {"type": "tag", "begin": "<think>", "content": {"type": "any_text", "excludes": ["\n"]}, "end": ["</think>", "."]},
+        {"type": "tags_with_separator", "tags": [tag], "separator": ", ", "at_least_one": True}, {"type": "const_string", "value": " Done."}]}
+    for form in ({"type": "structural_tag", "format": row}, json.dumps({"format": row})):
+        text = ask(client, ask_places, max_tokens=400, extra_body={"structured_outputs": {"structural_tag": form}}).choices[0].message.content
+        assert re.fullmatch(r"<think>[^\n]*?(</think>|\.)<place>.*</place> Done\.", text, re.DOTALL), text
+        assert places(text)
+
+
+def test_structural_tags_that_are_wrong_are_refused(client):
+    for form, words in (({}, "must hold a format"), ({"format": {"type": "token", "token": 1}}, "format.type"),
+                        ({"structures": [PLACE], "triggers": ["<x"]}, "structural_tag.triggers"),
+                        ({"structures": [{**PLACE, "schema": {"type": "what"}}], "triggers": ["<pl"]}, "structures[0].schema")):
+        with pytest.raises(openai.BadRequestError) as error:
+            ask(client, "x", response_format={"type": "structural_tag", **form})
+        assert error.value.param == "response_format" and words in str(error.value)
+
+
 def test_forced_tools(client):
     answer = ask(client, "What is the weather in Paris?", tools=[WEATHER, TIME], tool_choice={"type": "function", "function": {"name": "get_weather"}})
     call, = answer.choices[0].message.tool_calls
