@@ -7,7 +7,8 @@ build_packages=(ca-certificates g++ cmake ninja-build ccache pkg-config
   libspdlog-dev libyaml-cpp-dev libonig-dev libutf8proc-dev libxxhash-dev libssl-dev zlib1g-dev)
 model_packages=(python3 python3-venv)
 serve_packages=(curl)
-test_packages=(libgtest-dev libgmock-dev libbenchmark-dev openssl chromium chromium-driver prometheus)
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev openssl chromium chromium-driver prometheus
+  clang libclang-rt-14-dev llvm)
 
 # Installs those of the named packages that are missing, as root or through sudo.
 install_packages() {

@@ -9,6 +9,9 @@ preset=${1:-release}
 install_packages "${build_packages[@]}" "${model_packages[@]}" "${serve_packages[@]}" "${test_packages[@]}"
 cmake --preset "$preset" -DBRAID_TESTS=ON
 cmake --build "build/$preset"
+if [ "$preset" = release ]; then
+  cmake --preset fuzz && cmake --build --preset fuzz
+fi
 
 # The real model and the real clients, for the end-to-end tests; kept from run to run.
 BRAID_TEST_MODEL=$(deploy/default_model.sh)
