@@ -11,7 +11,9 @@
 #include "engine/engine_config.h"
 #include "kernels/base/log.h"
 #include "models/chat/output/output_parser.h"
+#include "server/http/http_config.h"
 #include "server/router/router_config.h"
+#include "server/serving_limits.h"
 
 namespace braid {
 
@@ -45,8 +47,10 @@ struct Config {
 
   int io_threads = 2;
   int text_threads = 2;
-  int max_connections = 1024;
-  int64_t max_body_bytes = int64_t{8} << 20;
+  HttpLimits http_limits;                 // of all HTTP ports; keep_alive_ms is sse_keep_alive_s
+  ServingLimits request_limits;
+  int grpc_max_message_bytes = 8 << 20;
+  int grpc_max_streams = 128;
 
   Role role = Role::kBoth;
   std::string handover_key_file;          // empty: no hand-overs

@@ -51,7 +51,7 @@ TEST(Config, HasTheDocumentedDefaults) {
   EXPECT_EQ(c.host, "127.0.0.1");
   EXPECT_EQ(c.port, 8000);
   EXPECT_EQ(c.grpc_port, 8001);
-  EXPECT_EQ(c.max_body_bytes, 8 << 20);
+  EXPECT_EQ(c.http_limits.max_body_bytes, size_t{8} << 20);
   EXPECT_EQ(c.drain_timeout_s, 60);
 }
 
@@ -116,6 +116,30 @@ TEST(Config, ChoicesReachTheirEnums) {
   EXPECT_EQ(c.engine.scheduler.state_grid, 16);
   EXPECT_EQ(c.log_level, LogLevel::kError);
   EXPECT_EQ(c.engine.kv_dtype, "bf16");
+}
+
+TEST(Config, LimitsHaveTheirDefaultsAndFlags) {
+  const Config standard = Serve({"m"});
+  EXPECT_EQ(standard.http_limits.max_connections, 1024);
+  EXPECT_EQ(standard.http_limits.head.max_request_line_bytes, 8192u);
+  EXPECT_EQ(standard.http_limits.body_timeout_ms, 60'000);
+  EXPECT_EQ(standard.request_limits.json.max_depth, 64);
+  EXPECT_EQ(standard.request_limits.max_schema_bytes, size_t{256} << 10);
+  EXPECT_EQ(standard.engine.step_timeout_s, 60);
+  const Config c = Serve({"m", "--max-request-line-bytes", "100", "--header-timeout-s", "0.5", "--max-unread-bytes", "1MiB",
+                          "--json-max-members", "7", "--max-stop-bytes", "9", "--max-logprobs", "0", "--grpc-max-streams", "3",
+                          "--max-schema-bytes", "1KiB", "--step-timeout-s", "0"});
+  EXPECT_EQ(c.http_limits.head.max_request_line_bytes, 100u);
+  EXPECT_EQ(c.http_limits.header_timeout_ms, 500);
+  EXPECT_EQ(c.http_limits.max_unread_bytes, size_t{1} << 20);
+  EXPECT_EQ(c.request_limits.json.max_members, 7u);
+  EXPECT_EQ(c.request_limits.max_stop_bytes, 9);
+  EXPECT_EQ(c.request_limits.max_logprobs, 0);
+  EXPECT_EQ(c.request_limits.max_schema_bytes, 1024u);
+  EXPECT_EQ(c.grpc_max_streams, 3);
+  EXPECT_EQ(c.engine.step_timeout_s, 0);
+  EXPECT_THAT(ErrorOf({"--header-timeout-s", "0"}), HasSubstr("0.001..86400 seconds"));
+  EXPECT_THAT(ErrorOf({"--max-headers", "0"}), HasSubstr("1..10000"));
 }
 
 TEST(Config, SpeculateTakesANumberOfDraftsAutoOrOff) {

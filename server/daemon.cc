@@ -14,6 +14,7 @@
 #include "server/api_key_file.h"
 #include "server/engine_token_source.h"
 #include "server/handover_token_source.h"
+#include "server/health.h"
 #include "server/openai/openai_routes.h"
 #include "server/page/page.h"
 #include "server/prefill_header.h"
@@ -29,7 +30,7 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
-constexpr int64_t kStuckStepNs = 60'000'000'000;      // liveness: a step may take so long
+constexpr double kStuckStepS = 60;                    // liveness where steps have no limit: one may take so long
 constexpr milliseconds kLookAtFiles{2000};            // for other keys and certificates
 constexpr int kTextOnlyLen = 1 << 20;                  // context shown by a server without a model
 constexpr milliseconds kFarewell{2000};               // for error events to reach their clients
@@ -56,6 +57,7 @@ ServingConfig ServingOf(const Config& config) {
   serving.served_names = ServedNames(config);
   serving.model_root = config.engine.model;
   serving.created_unix_s = std::time(nullptr);
+  serving.limits = config.request_limits;
   serving.text_threads = config.text_threads;
   serving.debug_endpoints = config.debug_endpoints;
   return serving;
@@ -83,16 +85,14 @@ Daemon::Daemon(const Config& config, std::vector<KeyHash> keys, std::shared_ptr<
       tls_(std::move(tls)),
       peer_key_(std::move(peer_key)),
       metrics_(MetricsOf(config)),
-      serving_(ServingOf(config), &clock_, &metrics_),
-      health_(kStuckStepNs) {}
+      serving_(ServingOf(config), &clock_, &metrics_) {}
 
 HttpConfig Daemon::DoorConfig(const std::string& address, int port) const {
   HttpConfig http;
   http.address = address;
   http.port = static_cast<uint16_t>(port);
   http.io_threads = config_.io_threads;
-  http.limits.max_connections = config_.max_connections;
-  http.limits.max_body_bytes = static_cast<size_t>(config_.max_body_bytes);
+  http.limits = config_.http_limits;
   http.limits.keep_alive_ms = std::llround(config_.sse_keep_alive_s * 1e3);
   http.api_keys = keys_;
   http.tls = tls_;
@@ -121,7 +121,8 @@ absl::Status Daemon::OpenDoors() {
   };
   ASSIGN_OR_RETURN(http_, HttpServer::Start(std::move(http), Routes()));
   if (config_.grpc_port >= 0) {
-    GrpcConfig grpc{.address = config_.host, .port = config_.grpc_port, .threads = config_.io_threads, .api_keys = keys_};
+    GrpcConfig grpc{.address = config_.host, .port = config_.grpc_port, .threads = config_.io_threads, .api_keys = keys_,
+                    .max_message_bytes = config_.grpc_max_message_bytes, .max_streams = config_.grpc_max_streams};
     if (config_.role != Role::kDecode) grpc.peer_key = peer_key_;
     ASSIGN_OR_RETURN(grpc_, GrpcServer::Start(std::move(grpc), &serving_));
   }
@@ -206,7 +207,11 @@ void Daemon::Log(const char* what) const {
               {"admin_port", admin_ != nullptr ? admin_->port() : -1}, {"model", serving_.config().served_names[0]}});
 }
 
-bool Daemon::IsLive() { return !serving_.loaded() || engine_ == nullptr || health_.IsLive(engine_->Stats(), clock_.NowNs()); }
+bool Daemon::IsLive() {
+  if (!serving_.loaded() || engine_ == nullptr) return true;
+  const double limit_s = config_.engine.step_timeout_s > 0 ? config_.engine.step_timeout_s : kStuckStepS;
+  return EngineMoves(engine_->Stats(), clock_.NowNs(), static_cast<int64_t>(limit_s * 1e9));
+}
 
 absl::Status Daemon::NeedTokenizer(const TextModel& text, const char* setting) const {
   if (text.tokenizer != nullptr) return absl::OkStatus();

@@ -13,7 +13,6 @@
 #include "server/file_watch.h"
 #include "server/grpc/grpc_server.h"
 #include "server/grpc/handover_client.h"
-#include "server/health.h"
 #include "server/http/http_server.h"
 #include "server/metrics.h"
 #include "server/serving.h"
@@ -56,7 +55,6 @@ class Daemon {
   SteadyClock clock_;
   Metrics metrics_;
   Serving serving_;
-  EngineHealth health_;
   std::unique_ptr<Engine> engine_;  // set by the loading thread before serving_ is ready
   std::unique_ptr<Exporter> exporter_;  // these two with a peer_key_; set as engine_ is
   std::unique_ptr<Importer> importer_;

@@ -20,6 +20,7 @@
 #include "models/text_model.h"
 #include "server/generation_defaults.h"
 #include "server/openai/grammar_cache.h"
+#include "server/serving_limits.h"
 #include "server/text_worker.h"
 
 namespace braid {
@@ -58,21 +59,6 @@ class RequestObserver {
   virtual void OnFinished(const FinishedRequest&) {}
   // Refused at the door: "max_num_queued_reqs", "max_num_queued_tokens", "draining" or "loading".
   virtual void OnRejected(std::string_view /*reason*/) {}
-};
-
-// What a request may ask for at most; past it InvalidArgument.
-struct ServingLimits {
-  int max_messages = 2048;
-  int max_tools = 128;
-  int max_prompts = 1024;          // of one completions call
-  int max_n = 128;
-  int max_logprobs = 5;            // completions
-  int max_top_logprobs = 20;       // chat
-  int max_stop_strings = 4;
-  int max_stop_bytes = 256;        // of one stop string
-  int max_stop_token_ids = 1024;
-  int max_logit_bias = 1024;       // ids
-  JsonLimits json;
 };
 
 struct ServingConfig {

@@ -13,15 +13,13 @@
 #include "absl/strings/str_split.h"
 #include "kernels/base/errors.h"
 #include "server/config.h"
+#include "server/limit_settings.h"
+#include "server/setting_kinds.h"
 
 namespace braid {
 namespace {
 
 constexpr int64_t kMaxBytes = int64_t{1} << 50;
-
-absl::Status Refuse(const std::string& value, const std::string& accepted) {
-  return absl::InvalidArgumentError(absl::StrCat("'", value, "' is not accepted; accepted: ", accepted));
-}
 
 // Commas part the values of a repeatable setting wherever they stand.
 std::vector<std::string> SplitList(const std::vector<std::string>& values) {
@@ -32,52 +30,6 @@ std::vector<std::string> SplitList(const std::vector<std::string>& values) {
     }
   }
   return items;
-}
-
-template <class Field>  // Field: Config& -> int& or int64_t&
-Setting Number(std::string name, std::string group, Field field, int64_t low, int64_t high, std::string meaning,
-               std::string zero = "") {
-  const std::string accepted = absl::StrCat(low, "..", high);
-  Config standard;
-  std::string standard_text = absl::StrCat(field(standard));
-  if (field(standard) == 0 && !zero.empty()) standard_text = zero;
-  return {std::move(name), std::move(group), accepted, standard_text, std::move(meaning), false,
-          [=](Config& config, const std::vector<std::string>& values) {
-            int64_t number;
-            if (!absl::SimpleAtoi(values.back(), &number) || number < low || number > high) {
-              return Refuse(values.back(), accepted);
-            }
-            field(config) = static_cast<std::decay_t<decltype(field(config))>>(number);
-            return absl::OkStatus();
-          }};
-}
-
-template <class Field>  // Field: Config& -> double&
-Setting Decimal(std::string name, std::string group, Field field, double high, const char* unit, std::string meaning) {
-  const std::string accepted = absl::StrCat("0..", high, unit);
-  Config standard;
-  return {std::move(name), std::move(group), accepted, absl::StrCat(field(standard)), std::move(meaning), false,
-          [=](Config& config, const std::vector<std::string>& values) {
-            double number;
-            if (!absl::SimpleAtod(values.back(), &number) || !(number >= 0 && number <= high)) {
-              return Refuse(values.back(), accepted);
-            }
-            field(config) = number;
-            return absl::OkStatus();
-          }};
-}
-
-template <class Field>  // Field: Config& -> int64_t&
-Setting Size(std::string name, std::string group, Field field, std::string zero, std::string meaning) {
-  Config standard;
-  const std::string standard_text = field(standard) == 0 ? zero : BytesText(field(standard));
-  return {std::move(name), std::move(group), "BYTES", standard_text, std::move(meaning), false,
-          [=](Config& config, const std::vector<std::string>& values) {
-            const auto bytes = ParseBytes(values.back());
-            if (!bytes.ok()) return bytes.status();
-            field(config) = *bytes;
-            return absl::OkStatus();
-          }};
 }
 
 template <class Field>  // Field: Config& -> std::string&
@@ -213,9 +165,6 @@ std::vector<Setting> NetworkSettings() {
       Number("io-threads", group, [](Config& c) -> auto& { return c.io_threads; }, 1, 256, "Threads for connections"),
       Number("text-threads", group, [](Config& c) -> auto& { return c.text_threads; }, 1, 256,
              "Threads for templates and tokenizing"),
-      Number("max-connections", group, [](Config& c) -> auto& { return c.max_connections; }, 1, 1 << 20,
-             "HTTP connections at once"),
-      Size("max-body-bytes", group, [](Config& c) -> auto& { return c.max_body_bytes; }, "", "Largest request body"),
   };
 }
 
@@ -311,6 +260,8 @@ std::vector<Setting> HandoverSettings() {
 std::vector<Setting> OperationSettings() {
   const std::string group = "Operation";
   return {
+      Decimal("step-timeout-s", group, [](Config& c) -> auto& { return c.engine.step_timeout_s; }, 86400, " seconds",
+              "A step that takes longer ends the process with exit 70; 0: none does"),
       Decimal("drain-timeout-s", group, [](Config& c) -> auto& { return c.drain_timeout_s; }, 86400, " seconds",
               "How long running answers may finish after SIGTERM"),
       Decimal("drain-delay-s", group, [](Config& c) -> auto& { return c.drain_delay_s; }, 3600, " seconds",
@@ -347,7 +298,7 @@ constexpr Unit kUnits[] = {{"", 1},
 const std::vector<Setting>& Settings() {
   static const std::vector<Setting> settings = [] {
     std::vector<Setting> all;
-    for (auto& group : {ModelSettings(), NetworkSettings(), ComputeSettings(), BatchSettings(), HandoverSettings(),
+    for (auto& group : {ModelSettings(), NetworkSettings(), LimitSettings(), ComputeSettings(), BatchSettings(), HandoverSettings(),
                         OperationSettings()}) {
       all.insert(all.end(), group.begin(), group.end());
     }

@@ -1,6 +1,7 @@
 #include "server/http/http_server.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -387,6 +388,64 @@ TEST_F(HttpServerTest, TimesOutSlowClients) {
   EXPECT_EQ(StatusOf(Ask("GET /hello HTTP/1.1\r\nHo")), 408);
   EXPECT_EQ(StatusOf(Ask(Post("Content-Type: application/json\r\nContent-Length: 5\r\n", "ab"))), 408);
   EXPECT_EQ(Ask(""), "");  // idle: closed without a word
+}
+
+// A client that dribbles never lets the gap grow.
+TEST_F(HttpServerTest, ABodyHasItsTimeAsAWhole) {
+  HttpConfig config;
+  config.limits.body_timeout_ms = 300;
+  Restart(std::move(config));
+  LoopbackClient client(server_->port(), 20);
+  client.Send(Post("Content-Type: application/json\r\nContent-Length: 100000\r\n", ""));
+  std::string response;
+  for (int i = 0; i < 5000 && response.empty(); ++i) {
+    client.Send("a");
+    response = client.ReadResponse();
+  }
+  EXPECT_EQ(StatusOf(response), 408);
+}
+
+// Takes every descriptor that the process may still have, and gives them back when it dies.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &old_);
+    taken_.push_back(::dup(0));
+    const rlimit low{static_cast<rlim_t>(taken_[0]) + 1, old_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &low);
+    for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) taken_.push_back(fd);
+  }
+  ~NoDescriptors() {
+    for (const int fd : taken_) ::close(fd);
+    ::setrlimit(RLIMIT_NOFILE, &old_);
+  }
+
+ private:
+  rlimit old_{};
+  std::vector<int> taken_;
+};
+
+TEST_F(HttpServerTest, LivesOnWithoutDescriptors) {
+  LoopbackClient open(server_->port());
+  const int late = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ExpectSoon([&] { return server_->Connections() == 1; });
+  {
+    const NoDescriptors none;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server_->port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(late, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);  // the kernel's: nobody accepts it
+    for (int i = 0; i < 3; ++i) {
+      open.Send(kGet);
+      EXPECT_EQ(StatusOf(open.ReadResponse()), 200);
+      std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    }
+    EXPECT_EQ(server_->Connections(), 1);
+  }
+  ExpectSoon([&] { return server_->Connections() == 2; });
+  EXPECT_EQ(StatusOf(Ask(kLast)), 200);
+  ::close(late);
 }
 
 TEST_F(HttpServerTest, TellsHandlersThatTheClientIsGone) {

@@ -115,6 +115,13 @@ void ReadStructuredOutputs(RequestFields& fields, StructuredOutput* out) {
   if (out->kind == Kind::kNone) fields.Fail("structured_outputs", "must hold one of json, regex, choice, grammar, json_object, structural_tag");
 }
 
+// Its compiler has bounds of its own; this one is for what need not be looked at.
+void CheckSize(RequestFields& fields, const ServingLimits& limits, const StructuredOutput& form) {
+  const size_t bytes = form.kind == Kind::kJsonSchema ? WriteJson(form.schema).size() : form.source.size();
+  if (bytes <= limits.max_schema_bytes) return;
+  fields.Fail(form.field, absl::StrCat("the schema or grammar is of ", bytes, " bytes; at most ", limits.max_schema_bytes, " are allowed"));
+}
+
 void ReadBadWords(RequestFields& fields, OutputRules* rules) {
   const Json* words = fields.Array("bad_words", kMaxBadWords);
   if (words == nullptr) return;
@@ -142,9 +149,10 @@ void ReadNamedChoice(RequestFields& fields, const Json& tools, const Json& choic
 
 }  // namespace
 
-void ReadOutputRules(RequestFields& fields, OutputRules* rules) {
+void ReadOutputRules(RequestFields& fields, const ServingLimits& limits, OutputRules* rules) {
   ReadResponseFormat(fields, &rules->structured);
   ReadStructuredOutputs(fields, &rules->structured);
+  CheckSize(fields, limits, rules->structured);
   ReadBadWords(fields, rules);
   rules->include_reasoning = fields.Bool("include_reasoning", true);
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();

@@ -127,7 +127,7 @@ std::string ReadRequestId(RequestFields& fields) {
 
 void ReadOptions(RequestFields& fields, const RequestRules& rules, GenerationOptions* options) {
   RefuseUnserved(fields);
-  ReadOutputRules(fields, &options->output);
+  ReadOutputRules(fields, rules.limits, &options->output);
   options->model = fields.String("model").value_or("");
   ReadSampling(fields, rules, &options->sampling);
   options->n = static_cast<int>(fields.Int("n", 1, rules.limits.max_n).value_or(1));

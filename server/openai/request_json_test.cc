@@ -181,6 +181,50 @@ TEST(RequestJson, CompletionPrompts) {
   EXPECT_EQ(ParamOf(Completion(R"(,"prompt":"a","logprobs":true)").status()), "logprobs");
 }
 
+// `count` times `item`, with commas between.
+std::string Many(const std::string& item, int count) {
+  std::string out = item;
+  for (int i = 1; i < count; ++i) out += "," + item;
+  return out;
+}
+
+std::string ParamOfMessages(int count) {
+  const std::string list = Many(R"({"role":"user","content":"x"})", count);
+  return ParamOf(ReadChatRequest(Parsed("{\"messages\":[" + list + "]}"), kRules).status());
+}
+
+TEST(RequestJson, CountsAreBounded) {
+  EXPECT_EQ(ParamOfMessages(2048), "");
+  EXPECT_EQ(ParamOfMessages(2049), "messages");
+  const std::string tool = R"({"type":"function","function":{"name":"f"}})";
+  EXPECT_TRUE(Chat(R"(,"tools":[)" + Many(tool, 128) + "]").ok());
+  EXPECT_EQ(ParamOf(Chat(R"(,"tools":[)" + Many(tool, 129) + "]").status()), "tools");
+  EXPECT_EQ(Completion(R"(,"prompt":[)" + Many("\"a\"", 1024) + "]")->prompts.size(), 1024u);
+  EXPECT_EQ(ParamOf(Completion(R"(,"prompt":[)" + Many("\"a\"", 1025) + "]").status()), "prompt");
+  const std::string stop(256, 's');
+  EXPECT_TRUE(Chat(R"(,"stop":[)" + Many("\"" + stop + "\"", 4) + "]").ok());
+  EXPECT_EQ(ParamOf(Chat(R"(,"stop":")" + stop + "s\"").status()), "stop");
+}
+
+TEST(RequestJson, BiasesAreBounded) {
+  const RequestRules rules{kLimits, kDefaults, 2000};
+  const auto bias = [&](int count) {
+    Json body{{"messages", Json::array({Json{{"role", "user"}, {"content", "x"}}})}};
+    for (int id = 0; id < count; ++id) body["logit_bias"][std::to_string(id)] = 1;
+    return ReadChatRequest(body, rules);
+  };
+  EXPECT_TRUE(bias(1024).ok());
+  EXPECT_EQ(ParamOf(bias(1025).status()), "logit_bias");
+}
+
+TEST(RequestJson, SchemasAndGrammarsAreBounded) {
+  const std::string longest((256 << 10) - 2, 'a');
+  EXPECT_TRUE(Chat(R"(,"structured_outputs":{"regex":")" + longest + "\"}").ok());
+  EXPECT_EQ(ParamOf(Chat(R"(,"structured_outputs":{"regex":")" + longest + "aaa\"}").status()), "structured_outputs");
+  const std::string schema = R"({"type":"json_schema","json_schema":{"name":"s","schema":{"title":")" + longest + "\"}}}";
+  EXPECT_EQ(ParamOf(Chat(R"(,"response_format":)" + schema).status()), "response_format");
+}
+
 TEST(RequestJson, BodyMustBeAnObject) {
   EXPECT_FALSE(ReadChatRequest(Json::array(), kRules).ok());
   EXPECT_FALSE(ReadTokenizeRequest(Json("x"), kRules).ok());
