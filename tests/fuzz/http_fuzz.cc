@@ -59,7 +59,7 @@ class Visit {
     tcp::socket socket(context_);
     socket.assign(tcp::v4(), ends_[0]);
     socket.non_blocking(true);
-    std::make_shared<HttpSession>(std::move(socket), shared, &sessions_)->Start();
+    std::make_shared<HttpSession>(std::move(socket), shared, &sessions_, &tasks_)->Start();
   }
   ~Visit() {
     ::close(ends_[1]);
@@ -95,6 +95,7 @@ class Visit {
 
   HttpSessions sessions_;
   boost::asio::io_context context_{1};
+  TaskQueue tasks_{context_};
   int ends_[2];
   std::string out_;
 };
