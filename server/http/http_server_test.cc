@@ -121,7 +121,7 @@ TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
 
 TEST_F(HttpServerTest, ReadsARequestByteByByte) {
   LoopbackClient client(server_->port());
-  for (char c : Post("Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n", "2;x=y\r\nab\r\n1\r\nc\r\n0\r\nT: v\r\n\r\n")) {
+  for (char c : "\r\n" + Post("Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n", "2;x=y\r\nab\r\n1\r\nc\r\n0\r\nT: v\r\n\r\n")) {
     ASSERT_TRUE(client.Send(std::string_view(&c, 1)));
   }
   EXPECT_EQ(BodyOf(client.ReadAll()), "abc");

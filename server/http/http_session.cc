@@ -237,7 +237,10 @@ void HttpSession::Advance() {
 
 // Each Advance* returns whether it got a step further.
 bool HttpSession::AdvanceHead() {
-  while (in_.size() >= 2 && in_[0] == '\r' && in_[1] == '\n' && scanned_ == 0) in_.erase(0, 2);
+  while (scanned_ <= 1 && in_.starts_with("\r\n")) {  // empty lines before a request, also where the CR came alone
+    in_.erase(0, 2);
+    scanned_ = 0;
+  }
   HeadScan scan = ScanHead(in_, shared_->config.limits.head, &scanned_);
   if (scan.fault.has_value()) {
     Fail(scan.fault->status, scan.fault->message);

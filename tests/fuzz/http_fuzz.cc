@@ -40,13 +40,15 @@ HttpShared MakeShared() {
   return {std::move(config), std::move(routes)};
 }
 
-// The status lines of the answers, without "100 Continue", which depends on when the bytes came.
+// The status lines of the answers, without "100 Continue", which depends on when the bytes came. So does which fault of
+// bytes with several is told: it is the connection's last answer in any case.
 std::string Statuses(std::string_view out) {
   std::string lines;
   constexpr std::string_view kVersion = "HTTP/1.1 ";
   for (size_t at = out.find(kVersion); at != std::string_view::npos; at = out.find(kVersion, at + 1)) {
     const std::string_view code = out.substr(at + kVersion.size(), 3);
-    if (code != "100") lines.append(code).append(" ");
+    const bool fault = code == "400" || code == "413" || code == "414" || code == "431" || code == "505";
+    if (code != "100") lines.append(fault ? "fault" : code).append(" ");
   }
   return lines;
 }
