@@ -192,7 +192,7 @@ HeadScan ScanHead(std::string_view buffer, const HeadLimits& limits, size_t* sca
     if (i >= 3 && buffer[i - 2] == '\n') return {.end = i + 1};
   }
   *scanned = buffer.size();
-  const size_t line = std::min(buffer.find("\r\n"), buffer.size());
+  const size_t line = std::min(buffer.find("\r\n"), buffer.size() - (buffer.ends_with('\r') ? 1 : 0));
   if (line > limits.max_request_line_bytes) {
     return {.fault = HttpFault{414, absl::StrCat("the request line is longer than ", limits.max_request_line_bytes, " bytes")}};
   }
