@@ -148,25 +148,26 @@ bool IsHost(std::string_view value) {
   });
 }
 
+// What one header means.
+std::optional<HttpFault> ReadHeader(const std::string& name, const std::string& value, RequestHead* head) {
+  if (name == "content-length") return ReadContentLength(value, head);
+  if (name == "transfer-encoding") return ReadTransferEncoding(value, head);
+  if (name == "connection") ReadConnection(value, head);
+  if (name == "host" && !IsHost(value)) return Bad("Host is not a host name");
+  if (name == "expect") {
+    if (!SameWord(value, "100-continue")) return HttpFault{417, "Expect must be 100-continue"};
+    head->expects_continue = head->minor_version == 1;
+  }
+  return std::nullopt;
+}
+
 // What the headers mean together.
 std::optional<HttpFault> Interpret(RequestHead* head) {
-  int hosts = 0;
   head->keep_alive = head->minor_version == 1;
   for (const auto& [name, value] : head->headers) {
-    std::optional<HttpFault> fault;
-    if (name == "content-length") fault = ReadContentLength(value, head);
-    if (name == "transfer-encoding") fault = ReadTransferEncoding(value, head);
-    if (name == "connection") ReadConnection(value, head);
-    if (name == "host") {
-      ++hosts;
-      if (!IsHost(value)) fault = Bad("Host is not a host name");
-    }
-    if (name == "expect") {
-      if (!SameWord(value, "100-continue")) return HttpFault{417, "Expect must be 100-continue"};
-      head->expects_continue = head->minor_version == 1;
-    }
-    if (fault.has_value()) return fault;
+    if (auto fault = ReadHeader(name, value, head)) return fault;
   }
+  const auto hosts = std::count_if(head->headers.begin(), head->headers.end(), [](const auto& header) { return header.first == "host"; });
   if (hosts > 1) return Bad("Host is given twice");
   if (hosts == 0 && head->minor_version == 1) return Bad("Host is missing");
   if (head->chunked && head->content_length.has_value()) return Bad("Content-Length together with Transfer-Encoding");
