@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+
 namespace braid {
 namespace {
 
@@ -24,7 +26,7 @@ TEST(Address, RefusesAllElseByItsText) {
     ASSERT_FALSE(address.ok()) << text;
     EXPECT_EQ(address.status().message(), "'" + text + "' is not HOST:PORT");
   }
-  EXPECT_FALSE(ParseAddress(std::string(400, 'a') + ":80").ok());
+  EXPECT_FALSE(ParseAddress(absl::StrCat(std::string(400, 'a'), ":80")).ok());
 }
 
 }  // namespace

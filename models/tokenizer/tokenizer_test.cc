@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
 #include "models/tokenizer/unicode.h"
 
@@ -145,7 +146,7 @@ TEST(Tokenizer, LongPiecesMergeAsShortOnes) {
 
 TEST(Tokenizer, AHostileExpressionEndsAtItsStepLimit) {
   const auto t = Load(Replaced(std::string(kSmall), "\\\\s?b+|a+", "(a|aa)+$"));
-  EXPECT_FALSE(t->Encode(std::string(2'000, 'a') + "b", {}).empty());
+  EXPECT_FALSE(t->Encode(absl::StrCat(std::string(2'000, 'a'), "b"), {}).empty());
 }
 
 // Edits of a file that keep it near JSON, so that many get past the parser.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "models/weights/regular_file.h"
 #include "models/weights/test_files.h"
 
@@ -15,7 +16,7 @@ using ::testing::HasSubstr;
 
 TEST(MappedFile, HoldsTheBytesAlsoAfterRelease) {
   const TestFolder folder;
-  const std::string path = folder.Write("file", std::string(10'000, 'x') + "end");
+  const std::string path = folder.Write("file", absl::StrCat(std::string(10'000, 'x'), "end"));
   const auto file = MappedFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status();
   ASSERT_EQ((*file)->bytes().size(), 10'003u);
