@@ -316,10 +316,9 @@ void GenerateCall::Drain(ReplySink& sink) {
     events_.swap(inbox_);
     drain_posted_ = false;
   }
-  for (const auto& [prompt, event] : events_) {
-    if (!Take(sink, prompt, event)) return;
-  }
+  const bool goes_on = std::all_of(events_.begin(), events_.end(), [&](const auto& arrived) { return Take(sink, arrived.first, arrived.second); });
   events_.clear();
+  if (!goes_on) return;
   {
     std::lock_guard lock(inbox_mutex_);
     reported_ = progress_;
