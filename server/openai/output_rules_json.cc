@@ -6,13 +6,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace braid {
 namespace {
 
 using Kind = StructuredOutput::Kind;
 
-constexpr std::array<std::string_view, 6> kStructures = {"json", "regex", "choice", "grammar", "json_object", "structural_tag"};
+constexpr std::array<const char*, 6> kStructures = {"json", "regex", "choice", "grammar", "json_object", "structural_tag"};
 constexpr size_t kMaxChoices = 16'384;
 constexpr size_t kMaxBadWords = 128;
 
@@ -100,6 +101,8 @@ const char* Accepted(const std::string& name) {
   return "must be a string that is not empty";
 }
 
+std::string OneStructure() { return absl::StrCat("one of ", absl::StrJoin(kStructures, ", ")); }
+
 void ReadStructuredOutputs(RequestFields& fields, StructuredOutput* out) {
   const Json* given = fields.Object("structured_outputs");
   if (given == nullptr) return;
@@ -108,16 +111,16 @@ void ReadStructuredOutputs(RequestFields& fields, StructuredOutput* out) {
   for (const auto& [name, value] : given->items()) {
     const bool known = std::find(kStructures.begin(), kStructures.end(), name) != kStructures.end();
     if (value.is_null() || (name == "json_object" && value == false)) continue;
-    if (!known) return fields.Fail("structured_outputs", absl::StrCat("does not know ", Shown(name), "; it takes one of json, regex, choice, grammar, json_object, structural_tag"));
-    if (out->kind != Kind::kNone) return fields.Fail("structured_outputs", "takes only one of json, regex, choice, grammar, json_object, structural_tag");
+    if (!known) return fields.Fail("structured_outputs", absl::StrCat("does not know ", Shown(name), "; it takes ", OneStructure()));
+    if (out->kind != Kind::kNone) return fields.Fail("structured_outputs", absl::StrCat("takes only ", OneStructure()));
     if (!ReadStructure(name, value, out)) return fields.Fail("structured_outputs", absl::StrCat(name, " ", Accepted(name)));
   }
-  if (out->kind == Kind::kNone) fields.Fail("structured_outputs", "must hold one of json, regex, choice, grammar, json_object, structural_tag");
+  if (out->kind == Kind::kNone) fields.Fail("structured_outputs", absl::StrCat("must hold ", OneStructure()));
 }
 
 // Its compiler has bounds of its own; this one is for what need not be looked at.
 void CheckSize(RequestFields& fields, const ServingLimits& limits, const StructuredOutput& form) {
-  const size_t bytes = form.kind == Kind::kJsonSchema ? WriteJson(form.schema).size() : form.source.size();
+  const size_t bytes = form.schema.is_null() ? form.source.size() : WriteJson(form.schema).size();
   if (bytes <= limits.max_schema_bytes) return;
   fields.Fail(form.field, absl::StrCat("the schema or grammar is of ", bytes, " bytes; at most ", limits.max_schema_bytes, " are allowed"));
 }

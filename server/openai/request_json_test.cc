@@ -223,6 +223,8 @@ TEST(RequestJson, SchemasAndGrammarsAreBounded) {
   EXPECT_EQ(ParamOf(Chat(R"(,"structured_outputs":{"regex":")" + longest + "aaa\"}").status()), "structured_outputs");
   const std::string schema = R"({"type":"json_schema","json_schema":{"name":"s","schema":{"title":")" + longest + "\"}}}";
   EXPECT_EQ(ParamOf(Chat(R"(,"response_format":)" + schema).status()), "response_format");
+  const std::string tag = R"({"type":"structural_tag","triggers":["<f"],"structures":[{"begin":"<f>","end":")" + longest + "\"}]}";
+  EXPECT_EQ(ParamOf(Chat(R"(,"response_format":)" + tag).status()), "response_format");
 }
 
 TEST(RequestJson, BodyMustBeAnObject) {
