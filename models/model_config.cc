@@ -210,10 +210,12 @@ void CheckBlock(ConfigFields& fields, const Json& block, const Json& model) {
 void ReadBlocks(ConfigFields& fields, const Json& config, NemotronHConfig* c) {
   c->mlp.bias = fields.BoolOr({"mlp_bias"}, false);
   c->moe = ReadMoe(fields, false);  // what blocks may leave unsaid
+  Json shared = config;
+  shared.erase("block_configs");
   for (size_t i = 0; i < c->layers.size() && fields.status().ok(); ++i) {
     const Json& block = config["block_configs"][i];
     CheckBlock(fields, block, config);
-    Json merged = config;
+    Json merged = shared;
     for (const auto& [field, value] : block.items()) merged[field] = value;
     ConfigFields own(merged, absl::StrCat(fields.where(), ": block_configs[", i, "]"));
     if (c->layers[i] == LayerKind::kMoe) c->moes.push_back(ReadMoe(own, true));
