@@ -422,7 +422,6 @@ void EngineLoop::CountStep(const StepPlan& plan) {
   for (const SequenceStep& step : plan.steps) {
     if (step.prefill) totals_.prompt_tokens_computed += step.num_tokens;
   }
-  totals_.last_step_end_ns = clock_->NowNs();
 }
 
 // Every sampled output behind the first of its sequence is owed to a draft.

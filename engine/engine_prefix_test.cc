@@ -11,8 +11,9 @@
 namespace braid {
 namespace {
 
+using testing::AskAll;
+using testing::AskChoices;
 using testing::Choice;
-using testing::Collector;
 using testing::kClock;
 using testing::StartTiny;
 using testing::StatsWhenIdle;
@@ -39,16 +40,10 @@ struct Answer {
   uint64_t computed = 0;  // prompt tokens
 };
 
-Answer Ask(Engine& engine, GenerateRequest request) {
+Answer Ask(Engine& engine, const GenerateRequest& request) {
   const uint64_t before = StatsWhenIdle(engine).prompt_tokens_computed;
-  const int n = request.n;
-  Collector collector(n);
-  request.on_event = collector.Sink();
-  const auto handle = engine.Submit(std::move(request));
-  CHECK(handle.ok()) << handle.status();
-  CHECK(collector.WaitForEnd());
-  Answer answer{.computed = StatsWhenIdle(engine).prompt_tokens_computed - before};
-  for (int i = 0; i < n; ++i) answer.choices.push_back(collector.choice(i));
+  Answer answer{.choices = AskChoices(engine, request)};
+  answer.computed = StatsWhenIdle(engine).prompt_tokens_computed - before;
   return answer;
 }
 
@@ -195,16 +190,8 @@ TEST_P(EnginePrefix, TightMemoryChangesNoToken) {
     requests.push_back(Request(Join(shared[i % 2], RandomTokens(random_, 1 + random_() % 30)), 60));
     if (i % 5 == 4) requests.back().prompt = requests[i - 2].prompt;
   }
-  std::vector<Collector> collectors(requests.size());
-  for (size_t i = 0; i < requests.size(); ++i) {
-    GenerateRequest request = requests[i];
-    request.on_event = collectors[i].Sink();
-    ASSERT_TRUE(engine->Submit(std::move(request)).ok());
-  }
-  for (size_t i = 0; i < requests.size(); ++i) {
-    ASSERT_TRUE(collectors[i].WaitForEnd());
-    ExpectEqualBits({.choices = {collectors[i].choice()}}, Ask(*without_, requests[i]));
-  }
+  const auto answers = AskAll(*engine, requests);
+  for (size_t i = 0; i < requests.size(); ++i) ExpectEqualBits({.choices = answers[i]}, Ask(*without_, requests[i]));
   const EngineStats stats = StatsWhenIdle(*engine);
   EXPECT_GT(stats.prefix.hit_tokens, 0u);
   EXPECT_GT(stats.prefix.evicted_blocks, 0u);

@@ -14,8 +14,9 @@ namespace braid {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::Ask;
+using testing::AskAll;
 using testing::Choice;
-using testing::Collector;
 using testing::StartTiny;
 using Tokens = std::vector<int32_t>;
 
@@ -32,15 +33,6 @@ GenerateRequest Request(Tokens prompt, int prompt_logprobs, int max_tokens = 4) 
           .max_tokens = max_tokens,
           .ignore_eos = true,
           .prompt_logprobs = prompt_logprobs};
-}
-
-Choice Ask(Engine& engine, GenerateRequest request) {
-  Collector collector;
-  request.on_event = collector.Sink();
-  const auto handle = engine.Submit(std::move(request));
-  CHECK(handle.ok()) << handle.status();
-  CHECK(collector.WaitForEnd());
-  return collector.choice();
 }
 
 void ExpectSame(const Choice& a, const Choice& b) {
@@ -172,16 +164,10 @@ TEST_P(PromptLogprobs, DoNotDependOnCompanyOrPreemption) {
     for (const int32_t token : RandomTokens(random, 1 + static_cast<int>(random() % 50))) prompt.push_back(token);
     requests.push_back(Request(prompt, i % 4 - 1, 50));
   }
-  std::vector<Collector> collectors(requests.size());
-  for (size_t i = 0; i < requests.size(); ++i) {
-    GenerateRequest request = requests[i];
-    request.on_event = collectors[i].Sink();
-    ASSERT_TRUE(engine->Submit(std::move(request)).ok());
-  }
+  const auto answers = AskAll(*engine, requests);
   for (size_t i = 0; i < requests.size(); ++i) {
     SCOPED_TRACE(i);
-    ASSERT_TRUE(collectors[i].WaitForEnd());
-    ExpectSame(collectors[i].choice(), Ask(*roomy, requests[i]));
+    ExpectSame(answers[i][0], Ask(*roomy, requests[i]));
   }
   EXPECT_GT(testing::StatsWhenIdle(*engine).preemptions, 0u);
 }

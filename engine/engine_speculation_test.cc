@@ -13,14 +13,15 @@
 namespace braid {
 namespace {
 
+using testing::Ask;
+using testing::AskAll;
+using testing::AskChoices;
 using testing::Choice;
-using testing::Collector;
 using testing::kClock;
 using testing::StartTiny;
 using testing::StatsWhenIdle;
 using testing::ExpectEqualBits;
 using Tokens = std::vector<int32_t>;
-
 
 EngineConfig Config(int max_drafts) {
   EngineConfig config{.threads = 2, .pin_threads = false, .memory_bytes = 64 << 20, .max_model_len = 512};
@@ -51,34 +52,6 @@ class Prompter : public Drafter {
   size_t next_ = 0;
 };
 
-std::vector<Choice> Ask(Engine& engine, GenerateRequest request) {
-  Collector collector(request.n);
-  const int n = request.n;
-  request.on_event = collector.Sink();
-  const auto handle = engine.Submit(std::move(request));
-  CHECK(handle.ok()) << handle.status();
-  CHECK(collector.WaitForEnd());
-  std::vector<Choice> choices;
-  for (int i = 0; i < n; ++i) choices.push_back(collector.choice(i));
-  return choices;
-}
-
-// All at once.
-std::vector<std::vector<Choice>> AskAll(Engine& engine, const std::vector<GenerateRequest>& requests) {
-  std::vector<std::unique_ptr<Collector>> collectors;
-  for (GenerateRequest request : requests) {
-    collectors.push_back(std::make_unique<Collector>(request.n));
-    request.on_event = collectors.back()->Sink();
-    CHECK(engine.Submit(std::move(request)).ok());
-  }
-  std::vector<std::vector<Choice>> answers(requests.size());
-  for (size_t i = 0; i < requests.size(); ++i) {
-    CHECK(collectors[i]->WaitForEnd());
-    for (int c = 0; c < requests[i].n; ++c) answers[i].push_back(collectors[i]->choice(c));
-  }
-  return answers;
-}
-
 Tokens RandomTokens(std::mt19937& random, int count) {
   Tokens tokens(count);
   for (int32_t& token : tokens) token = random() % 250;
@@ -105,7 +78,7 @@ class EngineSpeculation : public ::testing::TestWithParam<Case> {
 
   // Asks without speculation, and remembers the first choice for the drafter.
   std::vector<Choice> AskPlain(const GenerateRequest& request) {
-    std::vector<Choice> choices = Ask(*plain_, request);
+    std::vector<Choice> choices = AskChoices(*plain_, request);
     scripts_[request.prompt] = choices[0].tokens;
     return choices;
   }
@@ -206,7 +179,7 @@ TEST_P(EngineSpeculation, NgramsFindWhatRepeats) {
   EngineConfig config = Config(4);
   config.speculate_with = "ngram";
   const auto engine = StartWith(config);
-  const Choice choice = Ask(*engine, request)[0];
+  const Choice choice = Ask(*engine, request);
   ExpectEqualBits(choice, expected);
   EXPECT_LT(choice.emitted_ns.size(), 60u);  // events of several tokens
   EXPECT_GT(StatsWhenIdle(*engine).speculation.accepted_tokens, 140u);
@@ -244,7 +217,7 @@ TEST_P(EngineSpeculation, LaterTurnsStartBehindAnswersThatDraftsMade) {
     GenerateRequest request = Request(40 + chat, 75);
     int prompt_end = 0;
     for (int turn = 0; turn < 4; ++turn) {
-      const Choice expected = AskPlain(request)[0], choice = Ask(*engine, request)[0];
+      const Choice expected = AskPlain(request)[0], choice = Ask(*engine, request);
       ExpectEqualBits(choice, expected);
       cached_of_answers += std::max(0, choice.cached_tokens - prompt_end);
       prompt_end = static_cast<int>(request.prompt.size());
@@ -262,7 +235,7 @@ TEST_P(EngineSpeculation, ConstrainedSequencesGoWithoutDrafts) {
   request.constraint = constraint;
   const Choice expected = AskPlain(request)[0];
   const auto engine = StartWith(Drafting(4));
-  ExpectEqualBits(Ask(*engine, request)[0], expected);
+  ExpectEqualBits(Ask(*engine, request), expected);
   EXPECT_EQ(StatsWhenIdle(*engine).speculation.steps, 0u);
 }
 
@@ -276,7 +249,7 @@ INSTANTIATE_TEST_SUITE_P(Models, EngineSpeculation,
 
 SpeculationCounters CountsOf(Engine& engine, const GenerateRequest& request, Choice* choice) {
   const SpeculationCounters before = StatsWhenIdle(engine).speculation;
-  *choice = Ask(engine, request)[0];
+  *choice = Ask(engine, request);
   SpeculationCounters counts = StatsWhenIdle(engine).speculation;
   counts.steps -= before.steps;
   counts.draft_tokens -= before.draft_tokens;
@@ -325,8 +298,8 @@ TEST(EngineDraftHead, LeavesLogprobsOfThePromptAsTheyAre) {
   GenerateRequest request{.prompt = kGoldenPrompt, .sampling = {.temperature = 0, .logprobs = 2}, .max_tokens = 20,
                           .ignore_eos = true, .prompt_logprobs = 2};
   request.prompt.insert(request.prompt.end(), kGoldenPrompt.begin(), kGoldenPrompt.end());  // in two chunks
-  const Choice plain = Ask(*StartTiny("nemotron_h_latent_mtp", Config(0)), request)[0];
-  const Choice choice = Ask(*StartTiny("nemotron_h_latent_mtp", Config(3)), request)[0];
+  const Choice plain = Ask(*StartTiny("nemotron_h_latent_mtp", Config(0)), request);
+  const Choice choice = Ask(*StartTiny("nemotron_h_latent_mtp", Config(3)), request);
   ExpectEqualBits(choice, plain);
   ASSERT_EQ(choice.prompt_logprobs.size(), 81u);
   for (size_t i = 0; i < 81; ++i) {

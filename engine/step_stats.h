@@ -30,7 +30,6 @@ struct EngineStats {
   uint64_t generated_tokens = 0;
   PrefixCounters prefix;
   SpeculationCounters speculation;
-  int64_t last_step_end_ns = 0;    // engine clock
   bool busy = false;               // a step is running
   int64_t shown_ns = 0;            // engine clock, when this was so: while busy, when the step began
   // Tokens in a step, prompt and output: cumulative counts of steps at or below each bound.

@@ -3,16 +3,15 @@
 #include <set>
 
 #include "engine/engine.h"
-#include "engine/testing/collector.h"
+#include "engine/testing/tiny_engine.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace braid {
 namespace {
 
 using testing::Choice;
-using testing::Collector;
+using testing::kClock;
 
-const SteadyClock kClock;
 constexpr int kWords = 40, kEnd = kWords, kBroken = kWords + 1, kVocab = kWords + 2;
 
 // "w0 " to "w39 ", an end token and one byte of a longer character.
@@ -32,12 +31,8 @@ std::unique_ptr<Tokenizer> WordTokenizer() {
 class FakeEngine : public ::testing::Test {
  protected:
   Choice Ask(GenerateRequest request) {
-    Collector collector;
     request.prompt = {1, 2, 3};
-    request.on_event = collector.Sink();
-    EXPECT_TRUE(engine_->Submit(std::move(request)).ok());
-    EXPECT_TRUE(collector.WaitForEnd());
-    return collector.choice();
+    return testing::Ask(*engine_, request);
   }
 
   const std::unique_ptr<Tokenizer> tokenizer_ = WordTokenizer();

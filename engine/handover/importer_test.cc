@@ -23,7 +23,6 @@ using testing::HoldsNothing;
 using testing::ExpectEqualBits;
 using testing::LocalPeer;
 
-
 EngineConfig Config(int block_size = 32) {
   EngineConfig config{.threads = 1, .pin_threads = false, .memory_bytes = 64 << 20, .max_model_len = 512};
   config.scheduler.max_tokens_per_step = 48;
@@ -58,13 +57,7 @@ struct Sides {
     CHECK(collector.WaitForEnd());
     return collector.choice();
   }
-  Choice AskAlone(GenerateRequest request) const {
-    Collector collector;
-    request.on_event = collector.Sink();
-    CHECK(alone->Submit(std::move(request)).ok());
-    CHECK(collector.WaitForEnd());
-    return collector.choice();
-  }
+  Choice AskAlone(const GenerateRequest& request) const { return testing::Ask(*alone, request); }
   // All that was taken is given back.
   void ExpectIdle() {
     EXPECT_TRUE(Eventually([&] { return exporter.offers().Stats().kept == 0 && HoldsNothing(*from); }));

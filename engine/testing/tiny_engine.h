@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "engine/engine.h"
 #include "engine/testing/collector.h"
@@ -25,6 +27,27 @@ inline std::unique_ptr<Engine> StartTiny(const std::string& model, const EngineC
   CHECK(engine.ok()) << engine.status();
   return *std::move(engine);
 }
+
+// The choices of each, asked for all at once.
+inline std::vector<std::vector<Choice>> AskAll(Engine& engine, const std::vector<GenerateRequest>& requests) {
+  std::vector<std::unique_ptr<Collector>> collectors;
+  for (GenerateRequest request : requests) {
+    collectors.push_back(std::make_unique<Collector>(request.n));
+    request.on_event = collectors.back()->Sink();
+    const auto handle = engine.Submit(std::move(request));
+    CHECK(handle.ok()) << handle.status();
+  }
+  std::vector<std::vector<Choice>> answers(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    CHECK(collectors[i]->WaitForEnd());
+    for (int c = 0; c < requests[i].n; ++c) answers[i].push_back(collectors[i]->choice(c));
+  }
+  return answers;
+}
+
+inline std::vector<Choice> AskChoices(Engine& engine, const GenerateRequest& request) { return AskAll(engine, {request})[0]; }
+
+inline Choice Ask(Engine& engine, const GenerateRequest& request) { return AskChoices(engine, request)[0]; }
 
 // Whether it comes to hold; false after several seconds.
 inline bool Eventually(const std::function<bool()>& holds) {
