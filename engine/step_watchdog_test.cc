@@ -8,7 +8,9 @@
 namespace braid {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ExitedWithCode;
+using ::testing::HasSubstr;  // not a regex: Oniguruma brings a regcomp of its own, which ASan's regexec cannot take
 
 constexpr int64_t kSecond = 1'000'000'000;
 
@@ -47,7 +49,8 @@ TEST(StepWatchdog, EndsTheProcessNamingWhatIsInTheStep) {
         clock.AdvanceNs(60 * kSecond + 1);
         watchdog.Look();
       },
-      ExitedWithCode(kStepTimeoutExit), "\"step\":9.*\"tokens\":65.*r4\\[0\\] 10\\+1 decode, r5\\[0\\] 32\\+64 prefill");
+      ExitedWithCode(kStepTimeoutExit),
+      AllOf(HasSubstr("\"step\":9"), HasSubstr("\"tokens\":65"), HasSubstr("r4[0] 10+1 decode, r5[0] 32+64 prefill")));
 }
 
 TEST(StepWatchdog, ALimitOfZeroIsNone) {
@@ -83,7 +86,7 @@ void AskUntilTheEnd() {
 
 TEST(StepWatchdog, WatchesTheEngine) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(AskUntilTheEnd(), ExitedWithCode(kStepTimeoutExit), "a step does not end.*ask\\[0\\] ");
+  EXPECT_EXIT(AskUntilTheEnd(), ExitedWithCode(kStepTimeoutExit), AllOf(HasSubstr("a step does not end"), HasSubstr("ask[0] ")));
 }
 
 }  // namespace
