@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -17,15 +18,19 @@
 
 namespace braid::testing {
 
-class LocalPeer : public HandoverPeer {
+class LocalPeer : public HandoverPeer, public std::enable_shared_from_this<LocalPeer> {
  public:
   explicit LocalPeer(Exporter* exporter) : exporter_(exporter), thread_([this] { Work(); }) {}
   ~LocalPeer() override { CHECK(!thread_.joinable()) << "Stop was not called"; }
 
-  // Answers nobody any more. Once, before the end, which may come on the peer's own thread.
+  // Answers nobody any more: what is left of its tasks is dropped, for it may hold what holds the peer. Once, before the
+  // end, which may come on the peer's own thread.
   void Stop() {
     Post(nullptr);
     thread_.join();
+    std::deque<std::function<void()>> left;
+    std::lock_guard lock(mutex_);
+    left.swap(tasks_);
   }
 
   // What happens to an offer, and to a part, before it is delivered. A part is dropped where its change says false.
@@ -41,9 +46,11 @@ class LocalPeer : public HandoverPeer {
       Post([done] { done(absl::UnavailableError("refused")); });
       return [] {};
     }
-    const auto handle = exporter_->Prefill(call, [this, done](absl::StatusOr<PrefillOffer> offer) {
-      if (offer.ok() && change_offer) change_offer(*offer);
-      Post([done, offer] { done(offer); });
+    const auto handle = exporter_->Prefill(call, [weak = weak_from_this(), done](absl::StatusOr<PrefillOffer> offer) {
+      const auto self = weak.lock();
+      if (self == nullptr) return;
+      if (offer.ok() && self->change_offer) self->change_offer(*offer);
+      self->Post([done, offer] { done(offer); });
     });
     if (handle.ok()) return [this, handle = *handle] { exporter_->Cancel(handle); };
     Post([done, status = handle.status()] { done(status); });
@@ -80,6 +87,8 @@ class LocalPeer : public HandoverPeer {
   void Post(std::function<void()> task) {
     {
       std::lock_guard lock(mutex_);
+      if (stopped_) return;
+      stopped_ = task == nullptr;
       tasks_.push_back(std::move(task));
     }
     arrived_.notify_one();
@@ -101,6 +110,7 @@ class LocalPeer : public HandoverPeer {
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<std::function<void()>> tasks_;
+  bool stopped_ = false;
   std::thread thread_;
 };
 
