@@ -9,6 +9,7 @@ namespace braid {
 namespace {
 
 std::vector<std::byte> Gather(std::span<const std::byte> from, int64_t num_rows, std::span<const int64_t> rows) {
+  if (from.empty()) return {};  // a matrix without scales
   const size_t row_bytes = from.size() / static_cast<size_t>(num_rows);
   std::vector<std::byte> to(row_bytes * rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {

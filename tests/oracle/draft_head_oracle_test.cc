@@ -121,7 +121,7 @@ class Bench {
   Bytes Take(int64_t floats) { return *backend_.Allocate(static_cast<size_t>(floats) * sizeof(float)); }
   Bytes Placed(const std::vector<float>& values) {
     Bytes memory = Take(std::max<int64_t>(1, static_cast<int64_t>(values.size())));
-    backend_.Upload(values.data(), memory.data(), values.size() * sizeof(float));
+    if (!values.empty()) backend_.Upload(values.data(), memory.data(), values.size() * sizeof(float));
     return memory;
   }
   std::vector<float> Floats(const Bytes& memory) {
