@@ -253,8 +253,11 @@ int RowParts(int64_t rows, int64_t panels, int members) {
   return parts;
 }
 
-// The integer nearest to `x`; any for NaN.
-BRAID_WORD int32_t ToInt(float x) { return _mm_cvtss_si32(_mm_set_ss(x)); }
+// The integer nearest to `x`; 0 for NaN.
+BRAID_WORD int32_t ToInt(float x) {
+  const __m128 word = _mm_set_ss(x);
+  return _mm_cvtss_si32(_mm_and_ps(word, _mm_cmpord_ss(word, word)));
+}
 
 // The largest magnitude takes code kMaxCode; the others round to nearest, ties to even.
 constexpr float kMaxCode = 127 * 256;
