@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -16,10 +17,13 @@ namespace {
 constexpr size_t kStackBytes = 256 << 10;
 void StartSwitch(void** save, const void* bottom, size_t size) { __sanitizer_start_switch_fiber(save, bottom, size); }
 void FinishSwitch(void* fake, const void** bottom, size_t* size) { __sanitizer_finish_switch_fiber(fake, bottom, size); }
+// A fiber is never returned from: what its frames poisoned would stay so for the next who maps these pages.
+void ForgetFrames(std::byte* stack) { ASAN_UNPOISON_MEMORY_REGION(stack, kStackBytes); }
 #else
 constexpr size_t kStackBytes = 64 << 10;
 void StartSwitch(void**, const void*, size_t) {}
 void FinishSwitch(void*, const void**, size_t*) {}
+void ForgetFrames(std::byte*) {}
 #endif
 
 constexpr size_t kGuardBytes = 4096;
@@ -47,6 +51,7 @@ Fiber* FiberPool::Take() {
 
 FiberPool::~FiberPool() {
   for (Fiber* fiber : all_) {
+    ForgetFrames(fiber->stack);
     munmap(fiber->stack - kGuardBytes, kStackBytes + kGuardBytes);
     delete fiber;
   }
