@@ -35,6 +35,11 @@ function(braid_library name)
   target_precompile_headers(${name} REUSE_FROM braid_common_headers)
 endfunction()
 
+set(braid_test_timeout 1200)  # seconds
+if(BRAID_SANITIZE)
+  set(braid_test_timeout 7200)
+endif()
+
 # braid_test(NAME SOURCES... [DEPS ...]): a GoogleTest binary, one ctest entry.
 function(braid_test name)
   if(NOT BRAID_TESTS)
@@ -47,7 +52,7 @@ function(braid_test name)
   target_compile_options(${name} PRIVATE -O1)  # of a test the libraries' time counts, and the compiler's
   target_compile_definitions(${name} PRIVATE BRAID_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${braid_test_timeout})
 endfunction()
 
 # braid_bench(NAME SOURCES... [DEPS ...]): a Google Benchmark binary.

@@ -10,7 +10,7 @@ if [ "${1:-}" = --seconds ]; then
   shift 2
 fi
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(http request safetensors gguf config tokenizer template grammar regex sse)
+[ ${#targets[@]} -gt 0 ] || targets=(http request safetensors gguf config tokenizer template grammar regex sse peer)
 
 cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz

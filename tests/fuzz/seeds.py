@@ -179,9 +179,44 @@ def sse():
     yield halves('{"prompt":[1,2],"stream":true,"return_token_ids":true}', 'event: error\ndata: {"error":{"code":500,"type":"x"}}\n\n')
 
 
+def peer():
+    def varint(value):
+        value &= (1 << 64) - 1
+        out = b""
+        while value > 127:
+            out += bytes([value & 127 | 128])
+            value >>= 7
+        return out + bytes([value])
+
+    def message(**fields):  # f3 = 5: field 3 as protobuf writes it
+        out = b""
+        for name, value in fields.items():
+            key = int(name[1:]) << 3
+            if isinstance(value, float):
+                out += varint(key | 5) + struct.pack("<f", value)
+            elif isinstance(value, int):
+                out += varint(key) + varint(value)
+            else:
+                if isinstance(value, list):
+                    value = b"".join(map(varint, value))
+                value = value.encode() if isinstance(value, str) else value
+                out += varint(key | 2) + varint(len(value)) + value
+        return out
+
+    layout = message(f1="host", f2="F32", f3=32, f4=32, f5=message(f1=2, f2=16), f6=message(f1=4, f2=16, f3=8, f4=2, f5=4))
+    identity = message(f1="0123456789abcdef", f2="theirs", f3=256, f4=layout)
+    draws = message(f1=0.5, f2=0.25, f3=7, f4=0.125, f5=0.5, f6=-0.5, f7=1.5, f8=9, f9=[3], f10=struct.pack("<f", 1.5), f11=[3, 4], f12=2)
+    call = message(f1=identity, f2="r", f3=[1, 2, 3], f4=1, f5=draws, f6=2, f7=1, f8=[9], f9="salt", f10=-3, f11=77)
+    offer = message(f1="a" * 32) + varint(2 << 3 | 1) + struct.pack("<Q", 5)
+    logprobs = message(f1=-0.5, f2=[4, 3], f3=struct.pack("<2f", -0.5, -1.5))
+    for image in (0, 8192 + 2304):  # of 3 positions: a block of K and V; rows of the ring and the convolution
+        yield call + LINE.encode() + message(f1=offer, f2=identity, f3=3, f4=image, f5=[4], f6=logprobs, f9=1, f10=1000)
+    yield offer + LINE.encode() + message(f1=offer, f2=identity, f5=[9], f7=1, f8=9)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for make in (http, request, safetensors, gguf, config, tokenizer, template, grammar, regex, sse):
+    for make in (http, request, safetensors, gguf, config, tokenizer, template, grammar, regex, sse, peer):
         target = folder / make.__name__
         target.mkdir(parents=True, exist_ok=True)
         for i, seed in enumerate(make()):
