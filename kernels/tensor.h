@@ -15,6 +15,8 @@ enum class DType : uint8_t {
   kF32, kF16, kBF16, kF64, kI64, kI32, kI16, kI8, kU8, kBool, kF8E4M3, kF8E5M2, kF8E8M0,
   // Blocks of 32 elements along the last dimension, GGUF layout.
   kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kIQ4_NL, kMXFP4Blocks,
+  // The same, of our own making: a scale and a zero beside 4- or 8-bit codes (quantize/block_formats.h).
+  kInt4, kInt8,
   // Blocks of 256.
   kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K,
   // E2M1 codes, two to a byte, the first in the low half; their scales lie in tensors of their own: E4M3 for each 16

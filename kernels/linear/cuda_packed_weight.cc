@@ -38,7 +38,9 @@ CudaBlockLayout BlockLayoutOf(DType dtype) {
   layout.zero = static_cast<uint8_t>(facts.zero);
   layout.iq4 = dtype == DType::kIQ4_NL;
   layout.min_sign = static_cast<int8_t>(facts.min == BlockFacts::kPlus ? 1 : facts.min == BlockFacts::kMinus ? -1 : 0);
-  layout.bytes = dtype == DType::kQ8_0;
+  if (facts.own_zero) layout.min_sign = -1;
+  layout.own_zero = facts.own_zero;
+  layout.bytes = dtype == DType::kQ8_0 || dtype == DType::kInt8;
   layout.nibbles = !layout.bytes && dtype != DType::kQ2_K && dtype != DType::kQ3_K;
   layout.pairs = dtype == DType::kQ2_K || dtype == DType::kQ3_K || dtype == DType::kQ6_K;
   layout.bits = dtype == DType::kQ3_K || dtype == DType::kQ5_0 || dtype == DType::kQ5_1 || dtype == DType::kQ5_K;
@@ -273,7 +275,7 @@ void FillMxfp4Block(const UnpackedBlock& block, int64_t chunk, const RowSink& si
 
 void PutBlockHead(const CudaWeightSet& set, const UnpackedBlock& block, int row, uint8_t* head) {
   if (set.blocks.min_sign == 0) return static_cast<void>(std::memcpy(head + 2 * Slot(row), &block.scale, 2));
-  const uint16_t both[2] = {block.scale, block.min};
+  const uint16_t both[2] = {block.scale, set.blocks.own_zero ? ToF16(block.zero).bits : block.min};
   std::memcpy(head + 4 * Slot(row), both, 4);
 }
 

@@ -13,7 +13,7 @@
 // [r][j] and what follows:
 //   NVFP4: E4M3 [h]      MXFP4: E8M0      Q2_K: as packed [h]      Q3_K, Q6_K: i8 [h]      Q4_K, Q5_K: u8 scale, u8 min
 // Heads, one for each `head_chunks` chunks of a panel, are [r][j]: f32 scale (F8_E4M3 in blocks), or f16 scale with its
-// f16 minimum where there is one.
+// f16 minimum, or its zero as an f16, where there is one.
 // A gate-up pair of one format is interleaved: tiles 0, 1 of panel p are gate's rows 16 p.., tiles 2, 3 up's.
 #pragma once
 
@@ -38,6 +38,7 @@ struct CudaBlockLayout {
   uint8_t iq4 = 0;                                      // codes index kIq4Values
   enum Factors : uint8_t { kNone, kScaleMin, kSigned16, kPacked16 } factors = kNone;
   int8_t min_sign = 0;                                  // 0: no minimum
+  uint8_t own_zero = 0;                                 // the minimum is a zero: it counts in scales
   bool operator==(const CudaBlockLayout&) const = default;
 };
 

@@ -67,6 +67,12 @@ BRAID_WORD void Group(const Head& head, const uint8_t* block, int lane, const Qu
   const uint8_t* const scales = block + Format::kLayout.code_bytes();
   Codes totals[R];
   Totals<Format, g, 0>(block + 4 * lane, x, totals);
+  if constexpr (HasZero<Format>) {
+    const Codes zero = Format::Zero(scales, lane);
+    for (int r = 0; r < R; ++r) {
+      totals[r] = AddCodes(totals[r], MulCodes(zero, BroadcastCode(x[r].minus_8_sums / 8)));
+    }
+  }
   const Floats scale = Format::Scale(head, scales, lane, g);
   for (int r = 0; r < R; ++r) {
     sum[r] = FmaFloats(ToFloats(totals[r]), MulFloats(scale, Broadcast(x[r].scale)), sum[r]);
@@ -142,6 +148,8 @@ void PanelGroup(const PanelSet& set, int64_t panel, int panels, const GemmInput&
     case DType::kQ5_0: return BlockPanel<Q5_0Format>(set, panel, input, first, rows, sums);
     case DType::kQ5_1: return BlockPanel<Q5_1Format>(set, panel, input, first, rows, sums);
     case DType::kIQ4_NL: return BlockPanel<Iq4NlFormat>(set, panel, input, first, rows, sums);
+    case DType::kInt4: return BlockPanel<Int4Format>(set, panel, input, first, rows, sums);
+    case DType::kInt8: return BlockPanel<Int8Format>(set, panel, input, first, rows, sums);
     case DType::kQ2_K: return BlockPanel<Q2_KFormat>(set, panel, input, first, rows, sums);
     case DType::kQ3_K: return BlockPanel<Q3_KFormat>(set, panel, input, first, rows, sums);
     case DType::kQ4_K: return BlockPanel<Q4_KFormat>(set, panel, input, first, rows, sums);

@@ -117,6 +117,12 @@ struct F16ScaleAndMin : F16Scale {
     return WidenF16(reinterpret_cast<const uint16_t*>(scales) + kPanelRows + lane);
   }
 };
+// INT4, INT8
+struct F16ScaleAndZero : F16Scale {
+  BRAID_WORD static Codes Zero(const uint8_t* scales, int lane) {
+    return LanesOf(LoadScales(scales + 2 * kPanelRows + lane));
+  }
+};
 struct E4m3Scales {
   static constexpr bool kHasMin = false;
   BRAID_WORD static Floats Scale(const Head&, const uint8_t* scales, int lane, int half) {
@@ -187,6 +193,8 @@ using Q4_1Format = BlockFormat<DType::kQ4_1, NibbleCodes, F16ScaleAndMin, 1>;
 using Q5_0Format = BlockFormat<DType::kQ5_0, FiveBitCodes, F16Scale, 1, 16>;
 using Q5_1Format = BlockFormat<DType::kQ5_1, FiveBitCodes, F16ScaleAndMin, 1>;
 using Iq4NlFormat = BlockFormat<DType::kIQ4_NL, Iq4Codes, F16Scale, 1, 128>;
+using Int4Format = BlockFormat<DType::kInt4, NibbleCodes, F16ScaleAndZero, 1>;
+using Int8Format = BlockFormat<DType::kInt8, ByteCodes, F16ScaleAndZero, 1>;
 using Q2_KFormat = BlockFormat<DType::kQ2_K, TwoBitCodes, HalfFactorsAndMins, 2>;
 using Q3_KFormat = BlockFormat<DType::kQ3_K, ThreeBitCodes, HalfFactors, 2, 4>;
 using Q4_KFormat = BlockFormat<DType::kQ4_K, NibbleCodes, FactorAndMin, 1>;
@@ -194,5 +202,9 @@ using Q5_KFormat = BlockFormat<DType::kQ5_K, FiveBitCodes, FactorAndMin, 1>;
 using Q6_KFormat = BlockFormat<DType::kQ6_K, SixBitCodes, HalfFactors, 2, 32>;
 using NvFp4Format = BlockFormat<DType::kNVFP4, E2m1Codes, E4m3Scales, 2, 12>;
 using MxFp4Format = BlockFormat<DType::kMXFP4, E2m1Codes, E8m0Scale, 1, 12>;
+
+// Each block has a zero of its own.
+template <class Format>
+concept HasZero = requires(const uint8_t* scales) { Format::Zero(scales, 0); };
 
 }  // namespace braid::cpu::BRAID_ISA

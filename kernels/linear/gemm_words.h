@@ -76,7 +76,8 @@ BRAID_WORD Codes LookUp(const uint8_t* table, Codes a) {
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), a);
 }
 BRAID_WORD __m128i LoadScales(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
-BRAID_WORD Floats WidenU8(__m128i a) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(a)); }
+BRAID_WORD Codes LanesOf(__m128i a) { return _mm512_cvtepu8_epi32(a); }
+BRAID_WORD Floats WidenU8(__m128i a) { return _mm512_cvtepi32_ps(LanesOf(a)); }
 BRAID_WORD Floats WidenI8(__m128i a) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a)); }
 // 2^-8 times the value: f16 has the bits of E4M3 seven places up, with a bias greater by 8.
 BRAID_WORD Floats WidenE4m3(const uint8_t* p) {
@@ -101,7 +102,8 @@ BRAID_WORD Codes LookUp(const uint8_t* table, Codes a) {
   return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table))), a);
 }
 BRAID_WORD __m128i LoadScales(const uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
-BRAID_WORD Floats WidenU8(__m128i a) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(a)); }
+BRAID_WORD Codes LanesOf(__m128i a) { return _mm256_cvtepu8_epi32(a); }
+BRAID_WORD Floats WidenU8(__m128i a) { return _mm256_cvtepi32_ps(LanesOf(a)); }
 BRAID_WORD Floats WidenI8(__m128i a) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(a)); }
 // 2^-8 times the value: f16 has the bits of E4M3 seven places up, with a bias greater by 8.
 BRAID_WORD Floats WidenE4m3(const uint8_t* p) {
@@ -132,6 +134,7 @@ BRAID_WORD Codes ShiftLeft(Codes a) {
   return _mm512_slli_epi32(a, kBits);
 }
 BRAID_WORD Codes BroadcastCode(int32_t x) { return _mm512_set1_epi32(x); }
+BRAID_WORD Codes MulCodes(Codes a, Codes b) { return _mm512_mullo_epi32(a, b); }
 BRAID_WORD Floats ToFloats(Codes a) { return _mm512_cvtepi32_ps(a); }
 #else
 BRAID_WORD Codes ZeroCodes() { return _mm256_setzero_si256(); }
@@ -141,6 +144,7 @@ BRAID_WORD Codes ShiftLeft(Codes a) {
   return _mm256_slli_epi32(a, kBits);
 }
 BRAID_WORD Codes BroadcastCode(int32_t x) { return _mm256_set1_epi32(x); }
+BRAID_WORD Codes MulCodes(Codes a, Codes b) { return _mm256_mullo_epi32(a, b); }
 BRAID_WORD Floats ToFloats(Codes a) { return _mm256_cvtepi32_ps(a); }
 #endif
 

@@ -64,7 +64,8 @@ void BM_Linear(benchmark::State& state, DType dtype, std::string isa, int thread
 
 constexpr DType kFormats[] = {DType::kBF16, DType::kF16,  DType::kF32,  DType::kF8E4M3, DType::kNVFP4, DType::kMXFP4,
                               DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,   DType::kQ5_1,  DType::kIQ4_NL,
-                              DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K,   DType::kQ6_K};
+                              DType::kQ2_K, DType::kQ3_K, DType::kQ4_K, DType::kQ5_K,   DType::kQ6_K,
+                              DType::kInt4, DType::kInt8};
 
 void RegisterAll() {
   for (const std::string& isa : CpuIsas()) {

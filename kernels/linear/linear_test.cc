@@ -301,6 +301,8 @@ void SetCodes(DType dtype, int byte, std::byte* block) {
     case DType::kQ5_K: return keep(0, 16);
     case DType::kQ6_K: return keep(192, 18);
     case DType::kMXFP4Blocks: return keep(0, 1);
+    case DType::kInt4:
+    case DType::kInt8: return keep(0, 3);
     default: return keep(0, dtype == DType::kQ4_1 || dtype == DType::kQ5_1 ? 4 : 2);
   }
 }
@@ -368,7 +370,7 @@ TEST_F(PackTest, RefusesScalesThatAreNotFinite) {
     int offset;  // of an f16
   } cases[] = {{DType::kQ8_0, 0}, {DType::kQ4_0, 0},  {DType::kQ4_1, 2}, {DType::kQ5_0, 0},   {DType::kQ5_1, 2},
                {DType::kIQ4_NL, 0}, {DType::kQ2_K, 82}, {DType::kQ3_K, 108}, {DType::kQ4_K, 2}, {DType::kQ5_K, 0},
-               {DType::kQ6_K, 208}};
+               {DType::kQ6_K, 208}, {DType::kInt4, 0}, {DType::kInt8, 0}};
   for (const auto& [dtype, offset] : cases) {
     const DTypeBlock block = BlockOf(dtype);
     StoredWeight stored(dtype, 2, 2 * block.elements, 1);
@@ -441,10 +443,11 @@ TEST_F(PackTest, KeepsTheStoredPrecision) {
     EXPECT_GE(packed, bytes) << DTypeName(dtype);
     EXPECT_LE(packed, widened ? bytes + rows * cols / 64 : bytes) << DTypeName(dtype);
     if (testing::Cuda() == nullptr) continue;
-    // NVFP4 and MXFP4 have an f32 for each row there.
+    // NVFP4 and MXFP4 have an f32 for each row there; zeros of INT4 and INT8 take two bytes.
+    const bool zeros = dtype == DType::kInt4 || dtype == DType::kInt8;
     const int64_t on_device = PackOrDie(*testing::Cuda(), {.parts = {stored.part()}})->bytes();
     EXPECT_GE(on_device, bytes) << DTypeName(dtype);
-    EXPECT_LE(on_device, bytes + (widened ? rows * cols / 64 : 4 * rows)) << DTypeName(dtype);
+    EXPECT_LE(on_device, bytes + (widened ? rows * cols / 64 : zeros ? rows * cols / 32 : 4 * rows)) << DTypeName(dtype);
   }
 }
 

@@ -87,6 +87,7 @@ void SetPanelScales(DType dtype, const UnpackedBlock& block, int index, int lane
     default:
       Store2(scales + 2 * lane, block.scale);
       if (FactsOf(dtype).min != BlockFacts::kNone) Store2(scales + 2 * (kPanelRows + lane), block.min);
+      if (FactsOf(dtype).own_zero) scales[2 * kPanelRows + lane] = block.zero;
   }
 }
 
@@ -121,6 +122,7 @@ void GetPanelScales(DType dtype, const uint8_t* head, const uint8_t* scales, int
       return;
     default:
       block->scale = Load2(scales + 2 * lane);
+      if (format.scales == 48) block->zero = scales[2 * kPanelRows + lane];
       if (format.scales == 64) block->min = Load2(scales + 2 * (kPanelRows + lane));
   }
 }

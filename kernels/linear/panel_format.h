@@ -8,6 +8,7 @@
 // Scales stand behind the codes, so that one row's product reads one stream:
 //   Q8_0, Q4_0, Q5_0, IQ4_NL: f16 [16]
 //   Q4_1, Q5_1:               f16 [16], minima f16 [16]
+//   INT4, INT8:               f16 [16], zeros u8 [16]
 //   Q4_K, Q5_K:               factors u8 [16], of minima u8 [16]       before each 8 blocks: d f16 [16], -dmin f16 [16]
 //   Q2_K:                     [2 halves][16]: as Q2_K packs them       before each 8 blocks: the same
 //   Q3_K, Q6_K:               factors i8 [2 halves][16]                before each 8 blocks: d f16 [16]
@@ -39,6 +40,8 @@ constexpr PanelFormat PanelFormatOf(DType dtype) {
     case DType::kQ4_1: return {.nibbles = kNibble, .scales = 64};
     case DType::kQ5_0: return {.nibbles = kNibble, .bits = kBit, .scales = 32};
     case DType::kQ5_1: return {.nibbles = kNibble, .bits = kBit, .scales = 64};
+    case DType::kInt4: return {.nibbles = kNibble, .scales = 48};
+    case DType::kInt8: return {.bytes = kByte, .scales = 48};
     case DType::kQ2_K: return {.pairs = kPair, .scales = 32, .head = 64};
     case DType::kQ3_K: return {.pairs = kPair, .bits = kBit, .scales = 32, .head = 32};
     case DType::kQ4_K: return {.nibbles = kNibble, .scales = 32, .head = 64};

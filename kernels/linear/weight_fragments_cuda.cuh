@@ -214,7 +214,7 @@ struct Fp4Weights {
   }
 };
 
-// Every block format of GGUF: which planes and factors there are is the same for a whole launch.
+// Every block format: which planes and factors there are is the same for a whole launch.
 struct BlockWeights {
   static constexpr int kFullTerms = 3;
   static constexpr int kAhead = 2;
@@ -287,6 +287,7 @@ struct BlockWeights {
       const uint32_t both = WordAt(heads, j);
       scale = HalfBits(both);
       min = HalfBits(both >> 16) * static_cast<float>(layout.min_sign);
+      if (layout.own_zero) min *= scale;
     } else {
       scale = HalfBits((j < 2 ? heads.x : heads.y) >> 16 * (j % 2));
     }

@@ -131,7 +131,7 @@ absl::Status CheckBlocks(const WeightPart& part) {
 absl::Status CheckPart(const WeightPart& part) {
   if (!HasKernel(part.dtype)) {
     return Wrong(absl::StrCat("no matrix kernel for weights of type ", DTypeName(part.dtype),
-                              "; F32, F16, BF16, F8_E4M3, NVFP4, MXFP4 and GGUF's Q2_K to Q8_0 and IQ4_NL have one"));
+                              "; F32, F16, BF16, F8_E4M3, NVFP4, MXFP4, INT4, INT8 and GGUF's Q2_K to Q8_0 and IQ4_NL have one"));
   }
   RETURN_IF_ERROR(CheckShape(part));
   if (part.dtype == DType::kF8E4M3) RETURN_IF_ERROR(CheckFp8Codes(part));

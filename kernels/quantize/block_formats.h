@@ -1,4 +1,5 @@
-// Blocks of GGUF's quantized types, as they lie in a file: 32 or 256 elements of one row, codes and scales together.
+// Blocks of GGUF's quantized types, as they lie in a file, and two of our own: 32 or 256 elements of one row, codes and
+// scales together.
 // https://github.com/ggml-org/ggml (ggml-common.h). All scales named f16 are bits of an f16.
 //
 // Nibbles of the 32-blocks: element j in the low half of byte j, element j + 16 in its high half.
@@ -38,9 +39,21 @@ struct BlockMXFP4 {
   uint8_t scale;  // E8M0; w = scale * E2M1(code)
   uint8_t codes[16];
 };
+// What integers in groups of GPTQ, AWQ and compressed-tensors checkpoints become where a group's zero is not the middle
+// of the codes; those that have it there are Q4_0 and Q8_0. Both are as exact as the checkpoint.
+struct BlockInt4 {
+  uint8_t scale[2];   // f16; w = scale * (code - zero)
+  uint8_t zero;
+  uint8_t codes[16];
+};
+struct BlockInt8 {
+  uint8_t scale[2];   // f16; w = scale * (code - zero)
+  uint8_t zero;
+  uint8_t codes[32];
+};
 static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20);
 static_assert(sizeof(BlockQ5_0) == 22 && sizeof(BlockQ5_1) == 24 && sizeof(BlockIQ4_NL) == 18);
-static_assert(sizeof(BlockMXFP4) == 17);
+static_assert(sizeof(BlockMXFP4) == 17 && sizeof(BlockInt4) == 19 && sizeof(BlockInt8) == 35);
 
 inline constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 

@@ -50,6 +50,36 @@ TEST_P(BlockVectors, DequantizeToTheLastBit) {
 INSTANTIATE_TEST_SUITE_P(Types, BlockVectors, ::testing::ValuesIn(kBlockTypes),
                          [](const auto& info) { return std::string(DTypeName(info.param)); });
 
+// 32 weights of a block whose code j is 7 j, cut to the format's bits.
+std::vector<float> WeightsOf(DType dtype, uint8_t zero, uint16_t scale) {
+  std::byte bytes[35] = {static_cast<std::byte>(scale & 255), static_cast<std::byte>(scale >> 8),
+                         static_cast<std::byte>(zero)};
+  for (int j = 0; j < 32; ++j) {
+    if (dtype == DType::kInt8) {
+      bytes[3 + j] = static_cast<std::byte>(7 * j);
+    } else {
+      bytes[3 + j % 16] |= static_cast<std::byte>((7 * j & 15) << (j / 16 * 4));
+    }
+  }
+  UnpackedBlock block;
+  Unpack(dtype, bytes, &block);
+  std::vector<float> weights(32);
+  Dequantize(dtype, block, 32, weights.data());
+  return weights;
+}
+
+TEST(Integers, AreTheirDistanceFromZeroInScales) {
+  const uint16_t third = 0x3555;  // f16's 0.333251953125
+  for (int zero : {0, 1, 8, 15, 128, 255}) {
+    const std::vector<float> four = WeightsOf(DType::kInt4, static_cast<uint8_t>(zero), third);
+    const std::vector<float> eight = WeightsOf(DType::kInt8, static_cast<uint8_t>(zero), third);
+    for (int j = 0; j < 32; ++j) {
+      EXPECT_EQ(four[j], static_cast<float>((7 * j & 15) - zero) * 0.333251953125f) << zero << " " << j;
+      EXPECT_EQ(eight[j], static_cast<float>(7 * j - zero) * 0.333251953125f) << zero << " " << j;
+    }
+  }
+}
+
 TEST(SmallFloats, FollowTheirDefinition) {
   for (int bits = 0; bits < 256; ++bits) {
     const int exponent = bits >> 3 & 15, mantissa = bits & 7;

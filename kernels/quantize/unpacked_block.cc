@@ -80,6 +80,17 @@ void Unpack(const BlockMXFP4& block, UnpackedBlock* out) {
   TakeNibbles(block.codes, out->codes);
   out->scale = block.scale;
 }
+uint16_t WordOf(const uint8_t (&bytes)[2]) { return static_cast<uint16_t>(bytes[0] | bytes[1] << 8); }
+void Unpack(const BlockInt4& block, UnpackedBlock* out) {
+  TakeNibbles(block.codes, out->codes);
+  out->scale = WordOf(block.scale);
+  out->zero = block.zero;
+}
+void Unpack(const BlockInt8& block, UnpackedBlock* out) {
+  std::memcpy(out->codes, block.codes, 32);
+  out->scale = WordOf(block.scale);
+  out->zero = block.zero;
+}
 void Unpack(const BlockQ2_K& block, UnpackedBlock* out) {
   std::memset(out->codes, 0, 256);
   AddPairs(block.codes, 0, out->codes);
@@ -159,6 +170,8 @@ void Unpack(DType dtype, const std::byte* bytes, UnpackedBlock* block) {
     case DType::kQ5_1: return UnpackAt<BlockQ5_1>(bytes, block);
     case DType::kIQ4_NL: return UnpackAt<BlockIQ4_NL>(bytes, block);
     case DType::kMXFP4Blocks: return UnpackAt<BlockMXFP4>(bytes, block);
+    case DType::kInt4: return UnpackAt<BlockInt4>(bytes, block);
+    case DType::kInt8: return UnpackAt<BlockInt8>(bytes, block);
     case DType::kQ2_K: return UnpackAt<BlockQ2_K>(bytes, block);
     case DType::kQ3_K: return UnpackAt<BlockQ3_K>(bytes, block);
     case DType::kQ4_K: return UnpackAt<BlockQ4_K>(bytes, block);
@@ -177,6 +190,8 @@ BlockFacts FactsOf(DType dtype) {
     case DType::kQ5_1: return {.min = BlockFacts::kPlus};
     case DType::kIQ4_NL: return {.table = kIq4Values};
     case DType::kMXFP4Blocks: return {.table = kE2m1Doubled};
+    case DType::kInt4:
+    case DType::kInt8: return {.own_zero = true};
     case DType::kQ2_K: return {.group = 16, .min = BlockFacts::kMinus};
     case DType::kQ3_K: return {.group = 16, .zero = 4};
     case DType::kQ4_K:
@@ -191,13 +206,13 @@ void Dequantize(DType dtype, const UnpackedBlock& block, int count, float* out) 
   const float whole = dtype == DType::kMXFP4Blocks ? 0.5f * ToFloat(E8m0{static_cast<uint8_t>(block.scale)})
                                                    : ToFloat(F16{block.scale});
   const float min_sign = facts.min == BlockFacts::kMinus ? -1.0f : 1.0f;
-  const int group = facts.group > 0 ? facts.group : count;
+  const int group = facts.group > 0 ? facts.group : count, zero = facts.own_zero ? block.zero : facts.zero;
   for (int begin = 0; begin < count; begin += group) {
     const int g = begin / group;
     const float scale = facts.group > 0 ? whole * block.scales[g] : whole;
     const float min = min_sign * ToFloat(F16{block.min}) * (facts.group > 0 ? block.mins[g] : 1);
     for (int i = begin; i < std::min(count, begin + group); ++i) {
-      const int value = facts.table != nullptr ? facts.table[block.codes[i]] : block.codes[i] - facts.zero;
+      const int value = facts.table != nullptr ? facts.table[block.codes[i]] : block.codes[i] - zero;
       out[i] = scale * static_cast<float>(value);
       if (facts.min != BlockFacts::kNone) out[i] += min;
     }

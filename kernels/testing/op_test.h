@@ -112,7 +112,8 @@ inline bool SameBits(const Matrix& a, const Matrix& b) {
 inline constexpr DType kWeightFormats[] = {
     DType::kF32,  DType::kF16,  DType::kBF16,   DType::kF8E4M3,       DType::kNVFP4, DType::kMXFP4,
     DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,   DType::kQ5_0,         DType::kQ5_1,  DType::kIQ4_NL,
-    DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,   DType::kQ5_K,         DType::kQ6_K,  DType::kMXFP4Blocks};
+    DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,   DType::kQ5_K,         DType::kQ6_K,  DType::kMXFP4Blocks,
+    DType::kInt4, DType::kInt8};
 
 // The least multiple of what the format's rows consist of that is not below `cols`.
 inline int64_t ColsFor(DType dtype, int64_t cols) {
@@ -187,6 +188,7 @@ class StoredWeight {
     if (dtype_ == DType::kMXFP4Blocks) at[0] = static_cast<std::byte>(124 + random() % 5);
     if (BlockOf(dtype_).elements < 32 || dtype_ == DType::kMXFP4Blocks) return;
     const ScalePlace place = PlaceOf(dtype_);
+    if (dtype_ == DType::kInt4) at[2] &= std::byte{15};  // its zero
     PutF16(0.01f + 0.1f * std::abs(value), at + place.offset);
     if (place.has_min) PutF16(-0.3f * normal(random), at + place.offset + 2);
   }
