@@ -56,6 +56,7 @@ void Check(const EmbeddingArgs& args) {
   CheckMatrix(args.y, "y");
   CHECK_EQ(args.y.rows, static_cast<int64_t>(args.ids.size()));
   CHECK_EQ(args.y.cols, args.table->cols());
+  CHECK(args.table->input_order().empty());
   for (int32_t id : args.ids) CHECK(id >= 0 && id < args.table->rows()) << "id " << id << " of " << args.table->rows();
 }
 
@@ -160,6 +161,7 @@ void Check(const ExpertsArgs& args) {
     CHECK_EQ(args.up[e]->rows(), args.up[0]->rows());
     CHECK_EQ(args.down[e]->cols(), inter);
     CHECK_EQ(args.down[e]->rows(), args.y.cols);
+    CHECK(args.up[e]->input_order().empty() && args.down[e]->input_order().empty()) << "expert " << e;
   }
 }
 

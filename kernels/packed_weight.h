@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/tensor.h"
@@ -33,18 +34,24 @@ struct WeightSource {
   std::vector<WeightPart> parts;
   // Two parts of equal rows, gate and up, laid side by side for Epilogue::kSiluGate.
   bool gate_up_pair = false;
+  // Column k multiplies input input_order[k], a permutation; empty: input k. Block formats alone may be so ordered.
+  std::vector<int32_t> input_order = {};
 };
 
 class PackedWeight {
  public:
-  PackedWeight(int64_t rows, int64_t cols) : rows_(rows), cols_(cols) {}
+  PackedWeight(int64_t rows, int64_t cols, std::vector<int32_t> input_order = {})
+      : rows_(rows), cols_(cols), input_order_(std::move(input_order)) {}
   virtual ~PackedWeight() = default;
   int64_t rows() const { return rows_; }  // out
   int64_t cols() const { return cols_; }  // in
   virtual int64_t bytes() const = 0;      // in memory
+  // The inputs of the columns, which Linear gathers first; empty: as they come. Other operations want that.
+  std::span<const int32_t> input_order() const { return input_order_; }
 
  private:
   int64_t rows_, cols_;
+  std::vector<int32_t> input_order_;
 };
 
 }  // namespace braid

@@ -183,7 +183,7 @@ absl::StatusOr<std::unique_ptr<PackedWeight>> CpuPackedWeight::Pack(const Weight
 }
 
 CpuPackedWeight::CpuPackedWeight(const WeightSource& source)
-    : PackedWeight(TotalRows(source), source.parts[0].cols), pair_(source.gate_up_pair) {
+    : PackedWeight(TotalRows(source), source.parts[0].cols, source.input_order), pair_(source.gate_up_pair) {
   int64_t size = 0, pair_bytes = 0, first_row = 0;
   for (const WeightPart& part : source.parts) {
     size += NumPanels(part.rows) * PanelBytes(part);

@@ -359,12 +359,20 @@ void CudaPackedWeight::Fill(const WeightSource& source, const std::vector<CudaWe
   }
 }
 
+CudaPackedWeight::CudaPackedWeight(const WeightSource& source)
+    : PackedWeight(TotalRows(source), source.parts[0].cols, source.input_order) {
+  sets_ = PlanSets(source, &bytes_);
+  order_offset_ = Round16(bytes_);
+  if (!source.input_order.empty()) bytes_ = order_offset_ + 4 * cols();
+}
+
 absl::StatusOr<std::unique_ptr<PackedWeight>> CudaPackedWeight::Pack(const WeightSource& source) {
   RETURN_IF_ERROR(CheckSource(source));
-  std::unique_ptr<CudaPackedWeight> packed(new CudaPackedWeight(TotalRows(source), source.parts[0].cols));
-  packed->sets_ = PlanSets(source, &packed->bytes_);
+  std::unique_ptr<CudaPackedWeight> packed(new CudaPackedWeight(source));
   const Bytes host(static_cast<size_t>(std::max<int64_t>(packed->bytes_, 16)));
   Fill(source, packed->sets_, host.data());
+  std::copy(source.input_order.begin(), source.input_order.end(),
+            reinterpret_cast<int32_t*>(host.data() + packed->order_offset_));
   ASSIGN_OR_RETURN(packed->memory_, device::Allocate(host.size()));
   device::Upload(host.data(), packed->memory_.data(), host.size());
   return packed;

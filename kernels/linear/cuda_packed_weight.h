@@ -76,13 +76,16 @@ class CudaPackedWeight final : public PackedWeight {
 
   const std::vector<CudaWeightSet>& sets() const { return sets_; }
   const std::byte* base() const { return memory_.data(); }  // device memory
+  const int32_t* order() const {  // input_order() in device memory; null: none
+    return input_order().empty() ? nullptr : reinterpret_cast<const int32_t*>(memory_.data() + order_offset_);
+  }
   int64_t bytes() const override { return bytes_; }
 
  private:
-  CudaPackedWeight(int64_t rows, int64_t cols) : PackedWeight(rows, cols) {}
+  explicit CudaPackedWeight(const WeightSource& source);
   std::vector<CudaWeightSet> sets_;
   Bytes memory_;
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0, order_offset_ = 0;
 };
 
 }  // namespace braid

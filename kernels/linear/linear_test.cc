@@ -6,6 +6,7 @@
 #include "kernels/linear/linear.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/linear/weight_source.h"
 #include "kernels/testing/op_test.h"
@@ -53,8 +54,9 @@ double ErrorBound(const WeightPart& part, int64_t row, const float* x) {
 struct Weight {
   std::vector<StoredWeight> stored;
   bool pair = false;
+  std::vector<int32_t> input_order = {};
   WeightSource source() const {
-    WeightSource source{.gate_up_pair = pair};
+    WeightSource source{.gate_up_pair = pair, .input_order = input_order};
     for (const StoredWeight& one : stored) source.parts.push_back(one.part());
     return source;
   }
@@ -238,6 +240,47 @@ TEST(Linear, StacksPartsOfSeveralFormatsAndOddRows) {
   for (int64_t tokens : {1, 3, 20}) ExpectNearRef(MakeCase(weight, tokens, 64, 109, Epilogue::kAdd, true));
 }
 
+std::vector<int32_t> RandomOrder(int64_t cols) {
+  std::vector<int32_t> order(cols);
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), std::mt19937(17));
+  return order;
+}
+
+// The bound of the ordered inputs: what a row is quantized by.
+TEST(Linear, GathersTheInputsOfWeightsThatAreOrdered) {
+  for (DType dtype : {DType::kQ4_0, DType::kInt4, DType::kInt8, DType::kQ4_K}) {
+    for (int64_t tokens : {1, 2, 3, 20, 131}) {
+      SCOPED_TRACE(absl::StrCat(DTypeName(dtype), " ", tokens));
+      const int64_t in = ColsFor(dtype, 160);
+      const Weight plain{{StoredWeight(dtype, 37, in, 3)}};
+      const Weight pair{{StoredWeight(dtype, 37, in, 3), StoredWeight(dtype, 37, in, 4)}, true};
+      for (const Weight& weight : {plain, pair}) {
+        Weight ordered = weight;
+        ordered.input_order = RandomOrder(in);
+        const Epilogue epilogue = weight.pair ? Epilogue::kSiluGate : Epilogue::kAdd;
+        const Case c = MakeCase(ordered, tokens, in, 37, epilogue, !weight.pair);
+        // The same product: its inputs gathered beforehand, its weight in its own order.
+        Case gathered = c;
+        gathered.weight.input_order.clear();
+        for (int64_t t = 0; t < tokens; ++t) {
+          for (int64_t k = 0; k < in; ++k) gathered.x.at(t, k) = c.x.at(t, ordered.input_order[k]);
+        }
+        const auto cpu = MakeCpu("auto", 3);
+        for (Backend* backend : {cpu.get(), testing::Cuda()}) {
+          if (backend == nullptr) continue;
+          EXPECT_TRUE(SameBits(RunLinear(*backend, c), RunLinear(*backend, gathered))) << backend->Name();
+        }
+        ExpectNearRef(gathered);
+        const Matrix a = RunLinear(*MakeRefBackend(), c), b = RunLinear(*MakeRefBackend(), gathered);
+        for (int64_t t = 0; t < tokens; ++t) {
+          for (int64_t j = 0; j < 37; ++j) ASSERT_NEAR(a.at(t, j), b.at(t, j), 1e-4 * (1 + std::abs(b.at(t, j))));
+        }
+      }
+    }
+  }
+}
+
 // All cases of the bit tests: every format, a mixture and a pair.
 std::vector<Case> BitCases(int64_t tokens) {
   std::vector<Case> cases;
@@ -416,6 +459,21 @@ TEST_F(PackTest, RefusesFp8CodesThatAreNoNumbers) {
 TEST_F(PackTest, RefusesFormatsWithoutAKernel) {
   const std::vector<std::byte> bytes(64 * 8);
   ExpectRefused({.parts = {{DType::kF64, 1, 64, bytes}}}, "F64");
+}
+
+TEST_F(PackTest, RefusesOrdersThatAreNoPermutation) {
+  const StoredWeight blocks(DType::kInt4, 2, 32, 1), floats(DType::kF32, 2, 32, 1);
+  const std::vector<int32_t> order = RandomOrder(32);
+  const auto with = [&](size_t at, int32_t value) {
+    std::vector<int32_t> wrong = order;
+    wrong[at] = value;
+    return wrong;
+  };
+  ExpectRefused({.parts = {floats.part()}, .input_order = order}, "F32 with an order");
+  ExpectRefused({.parts = {blocks.part()}, .input_order = {0, 1}}, "has 2 numbers for 32 columns");
+  ExpectRefused({.parts = {blocks.part()}, .input_order = with(3, 32)}, "repeats or lacks 32");
+  ExpectRefused({.parts = {blocks.part()}, .input_order = with(3, -1)}, "repeats or lacks -1");
+  ExpectRefused({.parts = {blocks.part()}, .input_order = with(3, order[4])}, "repeats or lacks");
 }
 
 TEST_F(PackTest, RefusesWrongShapes) {

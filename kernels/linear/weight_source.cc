@@ -139,6 +139,24 @@ absl::Status CheckPart(const WeightPart& part) {
   return IsBlockFormat(part.dtype) ? CheckBlocks(part) : absl::OkStatus();
 }
 
+absl::Status CheckOrder(const WeightSource& source) {
+  const std::vector<int32_t>& order = source.input_order;
+  const int64_t cols = source.parts[0].cols;
+  if (order.empty()) return absl::OkStatus();
+  if (static_cast<int64_t>(order.size()) != cols) {
+    return Wrong(absl::StrCat("order of inputs has ", order.size(), " numbers for ", cols, " columns"));
+  }
+  std::vector<bool> seen(order.size());
+  for (int32_t input : order) {
+    if (input < 0 || input >= cols || seen[input]) return Wrong(absl::StrCat("order of inputs repeats or lacks ", input));
+    seen[input] = true;
+  }
+  for (const WeightPart& part : source.parts) {
+    if (!IsBlockFormat(part.dtype)) return Wrong(absl::StrCat(DTypeName(part.dtype), " with an order of inputs"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckSource(const WeightSource& source) {
@@ -153,7 +171,7 @@ absl::Status CheckSource(const WeightSource& source) {
   if (source.gate_up_pair && (source.parts.size() != 2 || source.parts[0].rows != source.parts[1].rows)) {
     return absl::InvalidArgumentError("gate and up must be two weights of equal rows");
   }
-  return absl::OkStatus();
+  return CheckOrder(source);
 }
 
 int64_t TotalRows(const WeightSource& source) {

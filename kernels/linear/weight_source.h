@@ -7,7 +7,8 @@
 namespace braid {
 
 // Returns InvalidArgument naming what is wrong: no part, unequal cols, a format without a kernel, bytes or scales that
-// do not fit the shape, cols that are no whole blocks, an unequal pair, a scale or an E4M3 code that is not finite.
+// do not fit the shape, cols that are no whole blocks, an unequal pair, an
+// order that is no permutation, a scale or an E4M3 code that is not finite.
 absl::Status CheckSource(const WeightSource& source);
 
 int64_t TotalRows(const WeightSource& source);
