@@ -93,12 +93,29 @@ DecoderParts BindDecoder(const WeightLoader& w, const DecoderShape& shape, const
   return BindDecoder(w, shape, names, norm, layer);
 }
 
+absl::Status CheckOrders(const std::string& path, const Weight& embedding, std::span<const DecoderLayer> layers) {
+  const auto ordered = [](const Weight& weight) { return weight != nullptr && !weight->input_order().empty(); };
+  const auto refused = [&](const std::string& what) {
+    return absl::UnimplementedError(absl::StrCat(path, ": ", what, " has inputs in the order of a g_idx (desc_act)"));
+  };
+  if (ordered(embedding)) return refused("the embedding");
+  for (const DecoderLayer& layer : layers) {
+    const auto* const moe = std::get_if<MoeBlock>(&layer.mixer);
+    if (moe == nullptr) continue;
+    for (size_t e = 0; e < moe->up.size(); ++e) {
+      if (ordered(moe->up[e]) || ordered(moe->down[e])) return refused(absl::StrCat("expert ", e));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(const Checkpoint& checkpoint, Backend& backend,
                                                    const LoadProgress& progress, ModelInfo info,
                                                    const std::function<DecoderParts(const WeightLoader&)>& bind) {
   const WeightLoader loader(checkpoint, backend, progress);
   DecoderParts parts = bind(loader);
   RETURN_IF_ERROR(loader.status());
+  RETURN_IF_ERROR(CheckOrders(checkpoint.path(), parts.head.embedding, parts.layers));
   return std::make_unique<Decoder>(std::move(info), std::move(parts), loader.packed_bytes());
 }
 

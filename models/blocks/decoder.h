@@ -84,6 +84,9 @@ using PairBinder = std::function<MixerPair(const WeightLoader& w, int index)>;
 DecoderParts BindDecoder(const WeightLoader& w, const DecoderShape& shape, const DecoderNames& names,
                          const NormBinder& norm, const PairBinder& pair);
 
+// Unimplemented when the embedding or an expert has ordered inputs, which only Linear gathers. `path` stands before it.
+absl::Status CheckOrders(const std::string& path, const Weight& embedding, std::span<const DecoderLayer> layers);
+
 // Loads a decoder whose parts `bind` finds in the checkpoint; the loader's first error otherwise.
 absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(const Checkpoint& checkpoint, Backend& backend,
                                                    const LoadProgress& progress, ModelInfo info,

@@ -67,6 +67,13 @@ Weight WeightLoader::PackStored(const std::vector<StoredMatrix>& stored, bool ga
   if (!scope_.status().ok()) return nullptr;
   WeightSource source{.parts = {}, .gate_up_pair = gate_up_pair};
   for (const StoredMatrix& matrix : stored) source.parts.push_back(matrix.part);
+  source.input_order = stored[0].input_order;
+  for (const StoredMatrix& matrix : stored) {
+    if (matrix.input_order == source.input_order) continue;
+    scope_.Fail(absl::UnimplementedError(absl::StrCat(scope_.checkpoint().path(), ": ", names,
+                                                      ": their inputs are ordered differently, want one g_idx for all")));
+    return nullptr;
+  }
   absl::StatusOr<std::unique_ptr<PackedWeight>> packed = backend_->Pack(source);
   if (!packed.ok()) {
     scope_.Fail(absl::Status(packed.status().code(), absl::StrCat(scope_.checkpoint().path(), ": ", names, ": ",
@@ -143,7 +150,7 @@ Weight WeightLoader::PackPair(StoredMatrix both, const PairRows& pair, const std
   }
   const OwnedMatrix gate = Made(TakeRows(both.part, gates), name), up = Made(TakeRows(both.part, ups), name);
   both.part = gate.part;
-  return PackStored({both, {.part = up.part, .tensors = {}}}, true, absl::StrCat(scope_.prefix(), name));
+  return PackStored({both, {.part = up.part, .tensors = {}, .input_order = both.input_order}}, true, absl::StrCat(scope_.prefix(), name));
 }
 
 Weight WeightLoader::GateUpStack(std::string_view name, int64_t rows, int64_t cols) const {

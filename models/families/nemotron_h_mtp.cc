@@ -135,6 +135,7 @@ absl::StatusOr<std::unique_ptr<DraftHead>> LoadNemotronHMtp(const Checkpoint& ch
   const WeightLoader loader(checkpoint, backend, progress);
   MtpParts parts = Bind(loader, config);
   RETURN_IF_ERROR(loader.status());
+  RETURN_IF_ERROR(CheckOrders(checkpoint.path(), nullptr, parts.layers));
   return std::make_unique<NemotronHMtp>(model, std::move(parts), loader.packed_bytes());
 }
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <optional>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "models/weights/checked_size.h"
 #include "models/weights/config_fields.h"
@@ -110,6 +112,26 @@ void ReadModelOpt(ConfigFields& fields, Quantization* out) {
 
 // ---- compressed-tensors
 
+// Inputs that share a scale: whole blocks of kernels.
+void ReadIntegerGroup(ConfigFields& fields, ConfigFields::Names names, Quantization* out) {
+  out->integers.group = fields.IntOr(names, -1, -1, kMaxBlock);
+  if (out->integers.group == -1 || (out->integers.group > 0 && out->integers.group % 32 == 0)) return;
+  fields.Unsupported(*names.begin(),
+                     absl::StrCat(out->integers.group, " is not supported, want -1 or a multiple of 32"));
+}
+
+// 4- or 8-bit integers of a group or of a channel, in words.
+void ReadGroupIntegers(ConfigFields& fields, int64_t bits, const std::string& strategy, Quantization* out) {
+  const bool symmetric = fields.BoolOr({"symmetric"}, true);
+  if (strategy == "group") ReadIntegerGroup(fields, {"group_size"}, out);
+  if (out->integers.packing != Quantization::Packing::kNone && out->integers.symmetric != symmetric) {
+    fields.Unsupported("symmetric", "true in one group and false in another is not supported");
+  }
+  out->integers.packing = Quantization::Packing::kCompressed;
+  out->integers.symmetric = symmetric;
+  out->formats.insert(bits == 4 ? DType::kInt4 : DType::kInt8);
+}
+
 // What {num_bits, type, strategy, group_size, block_structure} stores, if we know it.
 void ReadGroupWeights(ConfigFields& fields, Quantization* out) {
   const int64_t bits = fields.Int({"num_bits"}, 1, 64);
@@ -117,6 +139,9 @@ void ReadGroupWeights(ConfigFields& fields, Quantization* out) {
   const int64_t group = fields.IntOr({"group_size"}, 0, -1, kMaxBlock);
   const bool grouped = strategy == "tensor_group" || strategy == "group";
   ReadBlock(fields, "block_structure", out);
+  if (type == "int" && (bits == 4 || bits == 8) && (strategy == "group" || strategy == "channel")) {
+    return ReadGroupIntegers(fields, bits, strategy, out);
+  }
   if (!fields.BoolOr({"symmetric"}, true)) fields.Unsupported("symmetric", "false is not supported");
   std::optional<DType> format;
   if (type == "float" && bits == 8 && (strategy == "tensor" || strategy == "channel" || strategy == "block")) {
@@ -128,8 +153,8 @@ void ReadGroupWeights(ConfigFields& fields, Quantization* out) {
   if (format.has_value() || !fields.status().ok()) return;
   fields.Unsupported("weights",
                      absl::StrCat(bits, "-bit ", Printable(type), " of strategy ", Quoted(strategy), " and group_size ",
-                                  group, " is not supported, want 8-bit float of tensor, channel or block, or ",
-                                  "4-bit float in groups of 16 or 32"));
+                                  group, " is not supported, want 8-bit float of tensor, channel or block, ",
+                                  "4-bit float in groups of 16 or 32, or 4- or 8-bit int of group or channel"));
 }
 
 void ReadCompressedTensors(ConfigFields& fields, Quantization* out) {
@@ -153,6 +178,44 @@ void ReadCompressedTensors(ConfigFields& fields, Quantization* out) {
     if (inner.TextOr({"format"}, "dense") != "dense")
       fields.Unsupported("sparsity_config", "is not supported, want dense");
   }
+}
+
+// ---- GPTQ and AWQ
+
+// A text that must be one of `known`; the first where there is none.
+std::string OneOf(ConfigFields& fields, ConfigFields::Names names, const std::vector<std::string>& known) {
+  const std::string text = absl::AsciiStrToLower(fields.TextOr(names, known[0]));
+  if (std::find(known.begin(), known.end(), text) == known.end()) {
+    fields.Unsupported(*names.begin(),
+                       absl::StrCat(Quoted(text), " is not supported, want ", absl::StrJoin(known, " or ")));
+  }
+  return text;
+}
+
+void ReadGptq(ConfigFields& fields, Quantization* out) {
+  const int64_t bits = fields.Int({"bits"}, 1, 64);
+  if (bits != 4 && bits != 8) fields.Unsupported("bits", absl::StrCat(bits, " is not supported, want 4 or 8"));
+  out->formats.insert(bits == 4 ? DType::kInt4 : DType::kInt8);
+  // Layers of their own bits: their tensors say which.
+  const Json* own = ObjectOr(fields, "dynamic");
+  if (own != nullptr && !own->empty()) out->formats.insert({DType::kInt4, DType::kInt8});
+  const std::string format = OneOf(fields, {"checkpoint_format", "format"}, {"gptq", "gptq_v2"});
+  out->integers.packing = format == "gptq" ? Quantization::Packing::kGptq : Quantization::Packing::kGptqV2;
+  out->integers.symmetric = fields.BoolOr({"sym"}, true);
+  ReadIntegerGroup(fields, {"group_size"}, out);
+  OneOf(fields, {"pack_dtype"}, {"int32"});
+  if (fields.BoolOr({"is_marlin_format"}, false)) fields.Unsupported("is_marlin_format", "true is not supported");
+}
+
+void ReadAwq(ConfigFields& fields, Quantization* out) {
+  const int64_t bits = fields.Int({"bits", "w_bit"}, 1, 64);
+  if (bits != 4) fields.Unsupported("bits", absl::StrCat(bits, " is not supported, want 4"));
+  out->formats.insert(DType::kInt4);
+  OneOf(fields, {"version", "checkpoint_format", "format"}, {"gemm"});
+  out->integers.packing = Quantization::Packing::kAwq;
+  out->integers.symmetric = !fields.BoolOr({"zero_point"}, true);
+  ReadIntegerGroup(fields, {"group_size", "q_group_size"}, out);
+  CheckNames(fields, {"modules_to_not_convert"});
 }
 
 // ---- both
@@ -188,10 +251,13 @@ absl::Status ReadConfigJson(const Json& object, const std::string& where, Quanti
   } else if (method == "mxfp4") {
     CheckNames(fields, {"modules_to_not_convert"});
     out->formats.insert(DType::kMXFP4);
+  } else if (method == "gptq") {
+    ReadGptq(fields, out);
+  } else if (method == "awq") {
+    ReadAwq(fields, out);
   } else {
-    fields.Unsupported(
-        "quant_method",
-        absl::StrCat(Quoted(method), " is not supported, want modelopt, compressed-tensors, fp8 or mxfp4"));
+    fields.Unsupported("quant_method", absl::StrCat(Quoted(method), " is not supported, want modelopt, ",
+                                                    "compressed-tensors, fp8, mxfp4, gptq or awq"));
   }
   CheckKvScheme(fields);
   return fields.status();
@@ -249,11 +315,11 @@ namespace {
 
 // The tensor that holds the codes whose scale `name` is; empty when it is none.
 std::string CodesOf(const Checkpoint& checkpoint, std::string_view name) {
-  for (std::string_view suffix : {"_scale", "_scale_2", "_scale_inv", "_global_scale", "_scales"}) {
-    if (!absl::EndsWith(absl::string_view(name.data(), name.size()), absl::string_view(suffix.data(), suffix.size())))
-      continue;
+  for (std::string_view suffix : {"_scale", "_scale_2", "_scale_inv", "_global_scale", "_scales", "_zero_point",
+                                  "_shape", "_g_idx", ".scales", ".qzeros", ".g_idx"}) {
+    if (!name.ends_with(suffix)) continue;
     const std::string base(name.substr(0, name.size() - suffix.size()));
-    for (const char* codes : {"", "_packed", "_blocks"}) {
+    for (const char* codes : {"", "_packed", "_blocks", ".qweight"}) {
       if (checkpoint.Contains(base + codes)) return base + codes;
     }
   }
@@ -271,26 +337,40 @@ DType PackedType(const Checkpoint& checkpoint, const std::string& name) {
   return DType::kU8;
 }
 
-DType StoredFormat(const Checkpoint& checkpoint, const std::string& name) {
-  const DType dtype = *checkpoint.TypeOf(name);
-  return dtype == DType::kU8 ? PackedType(checkpoint, name) : dtype;
+// What the I32 tensor `name` holds: words of 4- or 8-bit codes, `compressed` in those of compressed-tensors, or integers.
+DType WordsType(const Checkpoint& checkpoint, const std::string& name, DType compressed) {
+  if (absl::EndsWith(name, "_packed")) return compressed;
+  if (!absl::EndsWith(name, ".qweight")) return DType::kI32;
+  const std::string base(absl::StripSuffix(name, ".qweight"));
+  const int64_t zero_words = checkpoint.BytesOf(base + ".qzeros") / 4, scales = checkpoint.BytesOf(base + ".scales") / 2;
+  return zero_words * 4 == scales ? DType::kInt8 : DType::kInt4;
+}
+
+// Codes of integers are counted without what stands in their blocks.
+int64_t ElementsIn(DType dtype, int64_t bytes) {
+  if (dtype == DType::kInt4) return 2 * bytes;
+  return dtype == DType::kInt8 ? bytes : bytes / BlockOf(dtype).bytes * BlockOf(dtype).elements;
 }
 
 }  // namespace
 
 std::vector<FormatBytes> BytesByFormat(const Checkpoint& checkpoint) {
   std::map<std::string, FormatBytes> formats;
+  const absl::StatusOr<Quantization> said = ReadQuantization(checkpoint);
+  const DType compressed = said.ok() && !said->formats.contains(DType::kInt4) ? DType::kInt8 : DType::kInt4;
   for (const std::string& name : checkpoint.TensorNames()) {
     const std::string codes = CodesOf(checkpoint, name);
-    const DType dtype = StoredFormat(checkpoint, codes.empty() ? name : codes);
+    const std::string& of = codes.empty() ? name : codes;
+    DType dtype = *checkpoint.TypeOf(of);
+    if (dtype == DType::kU8) dtype = PackedType(checkpoint, of);
+    if (dtype == DType::kI32) dtype = WordsType(checkpoint, of, compressed);
     const std::string shown = dtype == DType::kF8E4M3 ? "FP8" : DTypeName(dtype);
     FormatBytes& format = formats[shown];
-    const DTypeBlock block = BlockOf(dtype);
     const int64_t bytes = checkpoint.BytesOf(name);
     format.format = shown;
     format.bytes += bytes;
     const bool is_weight = codes.empty() && !absl::EndsWith(name, "_scale");  // nor a scale of activations
-    if (is_weight) format.parameters += bytes / block.bytes * block.elements;
+    if (is_weight) format.parameters += ElementsIn(dtype, bytes);
   }
   std::vector<FormatBytes> list;
   for (const auto& [name, format] : formats) list.push_back(format);

@@ -64,6 +64,40 @@ TEST(Quantization, ReadsWhatTheToolsWrite) {
   }
 }
 
+TEST(Quantization, KnowsHowIntegersArePacked) {
+  using Packing = Quantization::Packing;
+  const std::string compressed = R"({"quant_method":"compressed-tensors","format":"pack-quantized",
+      "config_groups":{"g":{"weights":{"type":"int",)";
+  const struct {
+    std::string object;
+    Packing packing;
+    bool symmetric;
+    int64_t group;
+    std::set<DType> formats;
+  } cases[] = {
+      {R"({"quant_method":"gptq","bits":4,"group_size":128,"desc_act":true,"dynamic":null})", Packing::kGptq, true, 128,
+       {DType::kInt4}},
+      {R"({"quant_method":"gptq","bits":8,"group_size":-1,"sym":false,"checkpoint_format":"gptq_v2"})",
+       Packing::kGptqV2, false, -1, {DType::kInt8}},
+      {R"({"quant_method":"gptq","bits":4,"dynamic":{"lm_head":{"bits":8}}})", Packing::kGptq, true, -1,
+       {DType::kInt4, DType::kInt8}},
+      {R"({"quant_method":"awq","w_bit":4,"q_group_size":64,"version":"GEMM","zero_point":true})", Packing::kAwq,
+       false, 64, {DType::kInt4}},
+      {compressed + R"("num_bits":4,"strategy":"group","group_size":32}}}})", Packing::kCompressed, true, 32,
+       {DType::kInt4}},
+      {compressed + R"("num_bits":8,"strategy":"channel","symmetric":false}}}})", Packing::kCompressed, false, -1,
+       {DType::kInt8}},
+  };
+  for (const auto& c : cases) {
+    const auto read = Config(c.object);
+    ASSERT_TRUE(read.ok()) << read.status() << c.object;
+    EXPECT_EQ(read->integers.packing, c.packing) << c.object;
+    EXPECT_EQ(read->integers.symmetric, c.symmetric) << c.object;
+    EXPECT_EQ(read->integers.group, c.group) << c.object;
+    EXPECT_EQ(read->formats, c.formats) << c.object;
+  }
+}
+
 TEST(Quantization, MixedPrecisionListsItsLayers) {
   const auto read = HfQuant(R"({"quant_algo":"MIXED_PRECISION","kv_cache_quant_algo":"FP8","exclude_modules":["mtp*"],
       "quantized_layers":{"a.b":{"quant_algo":"FP8"},"c":{"quant_algo":"NVFP4","group_size":16}}})");
@@ -96,7 +130,18 @@ TEST(Quantization, RefusesWhatItCannotComputeNamingTheField) {
     std::string object;
     const char* message;
   } cases[] = {
-      {R"({"quant_method":"gptq"})", "quantization_config: quant_method: \"gptq\" is not supported"},
+      {R"({"quant_method":"aqlm"})", "quantization_config: quant_method: \"aqlm\" is not supported"},
+      {R"({"quant_method":"gptq"})", "quantization_config: bits"},
+      {R"({"quant_method":"gptq","bits":3})", "bits: 3 is not supported, want 4 or 8"},
+      {R"({"quant_method":"gptq","bits":4,"group_size":16})", "group_size: 16 is not supported, want -1 or a multiple"},
+      {R"({"quant_method":"gptq","bits":4,"checkpoint_format":"marlin"})",
+       "checkpoint_format: \"marlin\" is not supported, want gptq or gptq_v2"},
+      {R"({"quant_method":"gptq","bits":4,"is_marlin_format":true})", "is_marlin_format: true"},
+      {R"({"quant_method":"gptq","bits":4,"pack_dtype":"int8"})", "pack_dtype: \"int8\""},
+      {R"({"quant_method":"gptq","bits":4,"dynamic":[]})", "dynamic"},
+      {R"({"quant_method":"awq","bits":8})", "bits: 8 is not supported, want 4"},
+      {R"({"quant_method":"awq","bits":4,"version":"GEMV"})", "version: \"gemv\" is not supported, want gemm"},
+      {R"({"quant_method":"awq","bits":4,"modules_to_not_convert":"x"})", "modules_to_not_convert"},
       {"{}", "quant_method: \"\""},
       {"7", "quantization_config: 7 is no object"},
       {R"({"quant_method":"modelopt","quant_algo":"W4A16_AWQ"})",
@@ -115,7 +160,7 @@ TEST(Quantization, RefusesWhatItCannotComputeNamingTheField) {
        "quantized_layers.a: 3"},
       {R"({"quant_method":"compressed-tensors"})", "config_groups: is missing"},
       {R"({"quant_method":"compressed-tensors","config_groups":{"g":{}}})", "config_groups.g: has no weights"},
-      {std::string(ct) + R"({"num_bits":4,"type":"int","strategy":"group","group_size":128}}}})", "weights: 4-bit int"},
+      {std::string(ct) + R"({"num_bits":3,"type":"int","strategy":"group","group_size":128}}}})", "weights: 3-bit int"},
       {std::string(ct) + R"({"type":"float"}}}})", "num_bits"},
       {std::string(ct) + R"({"num_bits":8,"type":"float","strategy":"block","block_structure":[0,1]}}}})",
        "block_structure"},

@@ -7,6 +7,7 @@
 #include "absl/strings/strip.h"
 #include "kernels/float_types.h"
 #include "models/weights/checked_size.h"
+#include "models/weights/integer_matrix.h"
 
 namespace braid {
 namespace {
@@ -235,6 +236,8 @@ class MatrixReader {
 
 StoredMatrix FindMatrix(const WeightScope& scope, const Quantization& quantization, std::string_view name,
                         int64_t rows, int64_t cols) {
+  const std::string module(absl::StripSuffix(absl::string_view(name.data(), name.size()), ".weight"));
+  if (HasIntegers(scope, module)) return FindIntegers(scope, quantization, module, rows, cols);
   return MatrixReader(scope, quantization, name, rows, cols).Read();
 }
 

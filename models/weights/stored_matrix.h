@@ -6,9 +6,11 @@
 //   X.weight_scale of U8 (MXFP4)
 //   X.weight_packed of U8 with X.weight_scale and the reciprocal X.weight_global_scale (compressed-tensors)
 //   X of F32, F16, BF16 or a GGUF type [experts, rows, cols]
+//   X.qweight or X.weight_packed of I32: integers in groups (integer_matrix.h)
 //   X_blocks of U8 [experts, rows, cols / 32, 16] with X_scales [experts, rows, cols / 32] (MXFP4 of GPT-OSS)
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "kernels/packed_weight.h"
@@ -18,8 +20,10 @@
 namespace braid {
 
 struct StoredMatrix {
-  WeightPart part;                    // borrows the tensors' bytes
+  WeightPart part;                    // borrows the tensors' bytes, or those laid out
   std::vector<StoredTensor> tensors;  // all that were read for it
+  std::vector<int32_t> input_order;   // WeightSource's
+  std::shared_ptr<const std::vector<std::byte>> laid_out;  // shared by copies, whose parts borrow it
 };
 
 // Finds `name` ("q_proj.weight") of shape [rows, cols] under `scope`. Also marks what stands beside it and is not

@@ -14,23 +14,14 @@ namespace {
 
 using ::testing::HasSubstr;
 
-struct Tensor {
-  std::string name, dtype, shape, bytes;
-};
+using Tensor = TestTensor;
 
 // A folder with these tensors.
 class Folder {
  public:
   explicit Folder(const std::vector<Tensor>& tensors, const std::string& config = "{}") {
-    std::string header = "{", data;
-    for (const Tensor& t : tensors) {
-      absl::StrAppend(&header, header.size() > 1 ? "," : "", "\"", t.name, "\":{\"dtype\":\"", t.dtype, "\",\"shape\":",
-                      t.shape, ",\"data_offsets\":[", data.size(), ",", data.size() + t.bytes.size(), "]}");
-      data += t.bytes;
-    }
-    header += "}";
     folder_.Write("config.json", config);
-    folder_.Write("model.safetensors", Raw<uint64_t>(header.size()) + header + data);
+    folder_.Write("model.safetensors", SafetensorsOf(tensors));
     auto opened = Checkpoint::Open(folder_.path());
     CHECK(opened.ok()) << opened.status();
     checkpoint_ = *std::move(opened);

@@ -10,6 +10,9 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
 
 namespace braid {
 
@@ -51,6 +54,21 @@ std::string Raw(T value) {
 // A safetensors file of a header and `data` bytes.
 inline std::string SafetensorsBytes(const std::string& header, size_t data_bytes) {
   return Raw<uint64_t>(header.size()) + header + std::string(data_bytes, '\1');
+}
+
+// One tensor of a test: `shape` as JSON.
+struct TestTensor {
+  std::string name, dtype, shape, bytes;
+};
+inline std::string SafetensorsOf(const std::vector<TestTensor>& tensors) {
+  std::string header = "{", data;
+  for (const TestTensor& t : tensors) {
+    absl::StrAppend(&header, header.size() > 1 ? "," : "", "\"", t.name, "\":{\"dtype\":\"", t.dtype, "\",\"shape\":",
+                    t.shape, ",\"data_offsets\":[", data.size(), ",", data.size() + t.bytes.size(), "]}");
+    data += t.bytes;
+  }
+  header += "}";
+  return Raw<uint64_t>(header.size()) + header + data;
 }
 
 inline std::string GgufText(const std::string& text) { return Raw<uint64_t>(text.size()) + text; }

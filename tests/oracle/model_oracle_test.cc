@@ -270,7 +270,10 @@ INSTANTIATE_TEST_SUITE_P(Families, ModelOracle,
                                            Golden{"nemotron_h", 1e-4f}, Golden{"nemotron_h_dense", 1e-4f},
                                            Golden{"nemotron_h_latent_mtp", 1e-4f}, Golden{"nemotron_h_fp8", 1e-4f},
                                            Golden{"llama_ct_fp8", 1e-4f}, Golden{"nemotron_h_nvfp4", 1e-3f},
-                                           Golden{"nemotron_h_mixed", 1e-3f}, Golden{"llama_ct_nvfp4", 1e-3f}),
+                                           Golden{"nemotron_h_mixed", 1e-3f}, Golden{"llama_ct_nvfp4", 1e-3f},
+                                           Golden{"llama_gptq", 1e-3f}, Golden{"qwen2_gptq_ordered", 1e-3f},
+                                           Golden{"llama_gptq_8bit", 1e-3f}, Golden{"llama_awq", 1e-3f},
+                                           Golden{"llama_ct_int4", 1e-3f}, Golden{"qwen3_moe_awq", 1e-3f}),
                          [](const auto& info) { return info.param.name + (info.param.file.empty() ? "" : "_gguf"); });
 
 }  // namespace
