@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/attention/attention.h"
+#include "kernels/collective/communicator.h"
 #include "kernels/conv1d/conv1d.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/linear/linear.h"
@@ -47,6 +48,10 @@ class Ops {
   virtual void GatherRows(TensorView x, std::span<const int32_t> rows, TensorView y) = 0;
   virtual void Sample(const SampleArgs& args) = 0;
   virtual void TokenLogprobs(const TokenLogprobsArgs& args) = 0;
+  // Among the ranks of a group; walks of a model that is whole have no use for them.
+  virtual RankPlace place() const { return {}; }
+  virtual void AllReduce(const AllReduceArgs&) { CHECK(false) << "a backend of one rank"; }
+  virtual void AllGather(const AllGatherArgs&) { CHECK(false) << "a backend of one rank"; }
 
   Scratch& scratch() { return scratch_; }
 
@@ -92,6 +97,8 @@ class Backend {
   virtual void Copy(const void* from, void* to, size_t bytes) { std::memcpy(to, from, bytes); }
   // What hears, on the thread that met it, that the device failed for good; when it returns the process ends.
   virtual void OnFailure([[maybe_unused]] std::function<void(const absl::Status&)> hear) {}
+  // The group whose rank this backend is; by default it is alone.
+  virtual Communicator& communicator();
   // Bytes that could be allocated now; nothing when they are the host's.
   virtual std::optional<int64_t> FreeBytes() const { return std::nullopt; }
 };
@@ -100,8 +107,10 @@ class Backend {
 std::unique_ptr<Backend> MakeRefBackend();
 
 // A team of `threads` on the instruction set `isa` ("auto", "avx2", "avx512", "avx512_vnni").
-// InvalidArgument when the machine lacks it; the message lists those it has.
-absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool own_cores);
+// InvalidArgument when the machine lacks it; the message lists those it has. With `communicator` it is a rank of a group;
+// a process that loses its group ends (OnFailure, then kRankLostExit).
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool own_cores,
+                                                        std::unique_ptr<Communicator> communicator = nullptr);
 
 // The first CUDA device. NotFound without one; Unimplemented in a build without CUDA.
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(Precision precision = Precision::kFull);

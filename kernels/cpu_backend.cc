@@ -1,8 +1,12 @@
 #include "kernels/cpu_backend.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_join.h"
+#include "kernels/base/log.h"
 #include "kernels/checks.h"
 #include "kernels/linear/cpu_packed_weight.h"
 
@@ -29,8 +33,8 @@ constexpr int kMaxThreads = 1024;
 // One member's operations.
 class CpuOps final : public Ops {
  public:
-  CpuOps(const cpu::CpuOpTable& table, const Share& share, Scratch scratch)
-      : Ops(scratch), table_(table), share_(share) {}
+  CpuOps(const cpu::CpuOpTable& table, const Share& share, Scratch scratch, Communicator& communicator)
+      : Ops(scratch), table_(table), share_(share), communicator_(communicator) {}
 
 #define BRAID_FORWARD_ISA_OP(Op)           \
   void Op(const Op##Args& args) override { \
@@ -52,10 +56,18 @@ class CpuOps final : public Ops {
     CheckGatherRows(x, rows, y);
     if (!scratch_.measuring()) cpu::GatherRows(x, rows, y, share_);
   }
+  RankPlace place() const override { return communicator_.place(); }
+  void AllReduce(const AllReduceArgs& args) override {
+    if (!scratch_.measuring()) communicator_.AllReduce(args, share_);
+  }
+  void AllGather(const AllGatherArgs& args) override {
+    if (!scratch_.measuring()) communicator_.AllGather(args, share_);
+  }
 
  private:
   const cpu::CpuOpTable& table_;
   const Share share_;
+  Communicator& communicator_;
 };
 
 const CpuIsa* FindIsa(const std::string& name) {
@@ -78,13 +90,24 @@ absl::StatusOr<std::unique_ptr<PackedWeight>> CpuBackend::Pack(const WeightSourc
 
 void CpuBackend::Run(const std::function<void(Ops&)>& walk) {
   team_.Run([&](const Share& share) {
-    CpuOps ops(*isa_.ops, share, Scratch(scratch_.data(), scratch_.size()));
+    CpuOps ops(*isa_.ops, share, Scratch(scratch_.data(), scratch_.size()), *communicator_);
     walk(ops);
   });
+  EndIfRankIsLost();
+}
+
+// Before anybody sees what the walk has left behind.
+void CpuBackend::EndIfRankIsLost() {
+  if (communicator_->place().alone()) return;
+  const absl::Status status = communicator_->status();
+  if (status.ok()) return;
+  Log(LogLevel::kError, "the ranks cannot go on", {{"error", std::string(status.message())}});
+  if (const auto hear = std::exchange(hear_, nullptr)) hear(status);
+  _exit(kRankLostExit);
 }
 
 size_t CpuBackend::MeasureScratch(const std::function<void(Ops&)>& walk) {
-  CpuOps ops(*isa_.ops, Share{0, team_.size(), nullptr}, Scratch());
+  CpuOps ops(*isa_.ops, Share{0, team_.size(), nullptr}, Scratch(), *communicator_);
   walk(ops);
   return ops.scratch().peak();
 }
@@ -102,7 +125,13 @@ std::vector<std::string> CpuIsas() {
   return names;
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool own_cores) {
+Communicator& Backend::communicator() {
+  static SoloCommunicator alone;
+  return alone;
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool own_cores,
+                                                        std::unique_ptr<Communicator> communicator) {
   if (threads < 1 || threads > kMaxThreads) {
     return absl::InvalidArgumentError(absl::StrCat("threads is ", threads, "; it must be 1 to ", kMaxThreads));
   }
@@ -111,7 +140,8 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, 
     return absl::InvalidArgumentError(absl::StrCat("isa is \"", isa, "\"; this machine has: ",
                                                    absl::StrJoin(CpuIsas(), ", "), CpuIsas().empty() ? "none" : ""));
   }
-  return std::make_unique<CpuBackend>(*found, threads, own_cores);
+  if (communicator == nullptr) communicator = std::make_unique<SoloCommunicator>();
+  return std::make_unique<CpuBackend>(*found, threads, own_cores, std::move(communicator));
 }
 
 }  // namespace braid

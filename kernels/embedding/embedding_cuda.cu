@@ -67,6 +67,7 @@ void LaunchFor(const EmbeddingParams& params, int64_t tokens, Step& step) {
 }  // namespace
 
 void Embedding(const EmbeddingArgs& args, Step& step) {
+  CHECK(args.first_id < 0) << "CUDA has whole tables";
   const int32_t* const ids = step.Place(args.ids);
   if (step.measuring() || args.ids.empty()) return;
   const CudaPackedWeight& table = CudaPackedWeight::Of(args.table);

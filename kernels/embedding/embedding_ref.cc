@@ -7,7 +7,12 @@ namespace braid::ref {
 
 void Embedding(const EmbeddingArgs& args) {
   const RefPackedWeight& table = RefPackedWeight::Of(args.table);
-  for (int64_t t = 0; t < args.y.rows; ++t) std::copy_n(table.row(args.ids[t]), table.cols(), args.y.row(t));
+  const int64_t first = std::max(args.first_id, 0);
+  for (int64_t t = 0; t < args.y.rows; ++t) {
+    const int64_t row = args.ids[t] - first;
+    if (row >= 0 && row < table.rows()) std::copy_n(table.row(row), table.cols(), args.y.row(t));
+    else std::fill_n(args.y.row(t), table.cols(), 0.0f);
+  }
 }
 
 void GatherRows(TensorView x, std::span<const int32_t> rows, TensorView y) {

@@ -48,6 +48,26 @@ TEST(Embedding, EqualsRefInEveryFormat) {
   }
 }
 
+// Parts of a table give each row once and zeros elsewhere.
+TEST(Embedding, APartOfATableHasZerosForTheRowsOfOthers) {
+  const std::vector<int32_t> ids = {0, 36, 15, 16};
+  const StoredWeight part(DType::kF32, 16, 20, 1);  // rows 15..30
+  const auto embed = [&](Backend& backend) {
+    const auto packed = PackOrDie(backend, {.parts = {part.part()}});
+    Matrix y(4, 20, 3);
+    RunWalk(backend, [&](Ops& ops) { ops.Embedding({.ids = ids, .table = packed.get(), .y = y.view(), .first_id = 15}); });
+    return y;
+  };
+  const Matrix rows = Embed(*MakeRefBackend(), {.parts = {part.part()}}, {0, 0, 0, 1});
+  const auto check = [&](const Matrix& got) {
+    for (int64_t t = 0; t < 4; ++t) {
+      for (int64_t j = 0; j < 20; ++j) EXPECT_EQ(got.at(t, j), t < 2 ? 0.0f : rows.at(t, j)) << t << " " << j;
+    }
+  };
+  check(embed(*MakeRefBackend()));
+  ForEachIsa([&](const std::string& isa) { check(embed(*MakeCpu(isa, 2))); });
+}
+
 TEST(Embedding, EqualsRefInEveryScaleBlockOfFp8) {
   const std::vector<int32_t> ids = {0, 36, 15, 16};
   for (const testing::ScaleBlock& block : {testing::ScaleBlock{0, 0}, {1, 600}, {7, 32}, {16, 128}, {9, 512}}) {

@@ -32,7 +32,7 @@ void AttentionBlock::WriteKv(Ops& op, const RaggedBatch& batch, const KvLayer& c
 }
 
 void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary,
-                             TensorView h, TensorView x) const {
+                             TensorView h, const Addend& out) const {
   Scratch::Scope scope(op.scratch());
   const TensorView projected = op.scratch().Matrix(h.rows, shape.qkv_size());
   const TensorView attended = op.scratch().Matrix(h.rows, shape.q_size());
@@ -50,22 +50,24 @@ void AttentionBlock::Forward(Ops& op, const RaggedBatch& batch, const KvLayer& c
   op.Linear({.x = attended,
              .weight = output.get(),
              .bias = output_bias.data(),
-             .epilogue = Epilogue::kAdd,
-             .y = x});
+             .epilogue = out.epilogue(),
+             .y = out.y});
 }
 
 AttentionBlock BindAttention(const WeightLoader& w, const AttentionShape& shape, AttentionBiases biases,
                              const AttentionNames& names) {
+  const AttentionShards shards = ShardAttention(w, shape);
   const auto rows_of = [&](const char* suffix) {
-    return std::vector<RowsOf>{{absl::StrCat(names.q, suffix), shape.q_size()},
-                               {absl::StrCat(names.k, suffix), shape.kv_size()},
-                               {absl::StrCat(names.v, suffix), shape.kv_size()}};
+    return std::vector<RowsOf>{{absl::StrCat(names.q, suffix), shards.q},
+                               {absl::StrCat(names.k, suffix), shards.kv},
+                               {absl::StrCat(names.v, suffix), shards.kv}};
   };
-  AttentionBlock attention{.shape = shape,
-                           .qkv = w.Stack(rows_of(".weight"), shape.hidden),
-                           .output = w.Matrix(absl::StrCat(names.output, ".weight"), shape.hidden, shape.q_size())};
+  const Axis hidden = Whole(shape.hidden);
+  AttentionBlock attention{.shape = shards.shape,
+                           .qkv = w.Stack(rows_of(".weight"), hidden),
+                           .output = w.Matrix(absl::StrCat(names.output, ".weight"), hidden, shards.q)};
   if (biases.qkv) attention.qkv_bias = w.Keep(w.FloatStack(rows_of(".bias")));
-  if (biases.output) attention.output_bias = w.KeepFloats(absl::StrCat(names.output, ".bias"), {shape.hidden});
+  if (biases.output) attention.output_bias = w.KeepOnFirst(absl::StrCat(names.output, ".bias"), {hidden});
   return attention;
 }
 

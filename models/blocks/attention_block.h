@@ -3,20 +3,12 @@
 
 #include <optional>
 
-#include "models/blocks/weight_loader.h"
+#include "models/blocks/addend.h"
+#include "models/blocks/attention_shape.h"
+#include "models/blocks/sharding.h"
 #include "models/rope_config.h"
 
 namespace braid {
-
-struct AttentionShape {
-  int hidden = 0;
-  int heads = 0;
-  int kv_heads = 0;
-  int head_dim = 0;
-  int q_size() const { return heads * head_dim; }
-  int kv_size() const { return kv_heads * head_dim; }
-  int qkv_size() const { return q_size() + 2 * kv_size(); }
-};
 
 // How positions enter; no frequencies: not at all.
 struct Rotary {
@@ -32,7 +24,7 @@ inline Rotary RotaryOf(const WeightLoader& w, const RopeConfig& rope, int head_d
 }
 
 struct AttentionBlock {
-  AttentionShape shape;
+  AttentionShape shape;            // of this rank
   Weight qkv;                     // [q + k + v, hidden]
   Parameter qkv_bias;    // empty: none
   Parameter qkv_factors;          // [q + k + v], of what was projected; empty: none
@@ -45,9 +37,9 @@ struct AttentionBlock {
   int first = 0;                      // the first position that is seen (attention.h)
   Parameter slopes, sinks;            // [heads]; empty: none
 
-  // x += attention(h). h [tokens, hidden] normed, x [tokens, hidden] residual.
+  // out gets attention(h). h [tokens, hidden] normed.
   void Forward(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary, TensorView h,
-               TensorView x) const;
+               const Addend& out) const;
   // Writes the K and V of h alone.
   void WriteKv(Ops& op, const RaggedBatch& batch, const KvLayer& cache, const Rotary& rotary, TensorView h) const;
 
@@ -64,7 +56,7 @@ struct AttentionBiases {
   bool qkv = false, output = false;
 };
 
-// Reads NAME.weight, and NAME.bias where there are biases, under `w`.
+// Reads NAME.weight, and NAME.bias where there are biases, under `w`. `shape`: of the whole model.
 AttentionBlock BindAttention(const WeightLoader& w, const AttentionShape& shape, AttentionBiases biases,
                              const AttentionNames& names = {});
 

@@ -7,24 +7,25 @@
 namespace braid {
 namespace {
 
-// One pass over the layers: each mixer adds to x, and takes the next cache of its kind.
+// One pass over the layers: each mixer adds to `out`, and takes the next cache of its kind.
 struct Walk {
   Ops& op;
   const RaggedBatch& batch;
   const CacheView& cache;
   const Rotary& rotary;
-  TensorView h, x;
+  TensorView h;
+  Addend out;
   size_t mambas = 0, attentions = 0;
 
   void operator()(const Mamba2Block& block) {
-    block.Forward(op, batch, cache.state_layouts[mambas], cache.state[mambas], h, x);
+    block.Forward(op, batch, cache.state_layouts[mambas], cache.state[mambas], h, out);
     ++mambas;
   }
-  void operator()(const AttentionBlock& block) { block.Forward(op, batch, cache.kv[attentions++], rotary, h, x); }
-  void operator()(const MlpBlock& block) { block.Forward(op, h, x); }
-  void operator()(const GatedMlpBlock& block) { block.Forward(op, h, x); }
-  void operator()(const MoeBlock& block) { block.Forward(op, h, x); }
-  void operator()(const MatrixBlock& block) { block.Forward(op, h, x); }
+  void operator()(const AttentionBlock& block) { block.Forward(op, batch, cache.kv[attentions++], rotary, h, out); }
+  void operator()(const MlpBlock& block) { block.Forward(op, h, out); }
+  void operator()(const GatedMlpBlock& block) { block.Forward(op, h, out); }
+  void operator()(const MoeBlock& block) { block.Forward(op, h, out); }
+  void operator()(const MatrixBlock& block) { block.Forward(op, h, out); }
 };
 
 class Decoder : public Model {
@@ -40,7 +41,7 @@ class Decoder : public Model {
     const TensorView x = op.scratch().Matrix(batch.num_tokens(), info_.hidden_size);
     const TensorView h = op.scratch().Matrix(batch.num_tokens(), info_.hidden_size);
     parts_.head.Embed(op, batch, x);
-    WalkLayers(op, batch, cache, parts_.rotary, parts_.layers, h, x);
+    WalkLayers(op, batch, cache, parts_.rotary, parts_.layers, parts_.head.place, h, x);
     parts_.head.FinalHidden(op, batch, x, hidden);
   }
 
@@ -56,11 +57,17 @@ class Decoder : public Model {
 }  // namespace
 
 void WalkLayers(Ops& op, const RaggedBatch& batch, const CacheView& cache, const Rotary& rotary,
-                std::span<const DecoderLayer> layers, TensorView h, TensorView x) {
-  Walk walk{op, batch, cache, rotary, h, x};
-  for (const DecoderLayer& layer : layers) {
-    if (!layer.norm.weight.empty()) layer.norm.Forward(op, x, h);
-    std::visit(walk, layer.mixer);
+                std::span<const DecoderLayer> layers, RankPlace place, TensorView h, TensorView x) {
+  Scratch::Scope scope(op.scratch());
+  Walk walk{op, batch, cache, rotary, h, {x, /*add=*/true}};
+  if (!place.alone()) walk.out.y = op.scratch().Matrix(x.rows, x.cols);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const bool begins = !layers[i].norm.weight.empty();
+    if (begins) layers[i].norm.Forward(op, x, h);
+    walk.out.add = place.alone() || !begins;
+    std::visit(walk, layers[i].mixer);
+    const bool ends = i + 1 == layers.size() || !layers[i + 1].norm.weight.empty();
+    if (ends && !place.alone()) op.AllReduce({.x = walk.out.y, .y = x, .add = true});
   }
 }
 
@@ -73,9 +80,12 @@ DecoderNames DecoderNames::Backbone(const WeightLoader& w) {
 DecoderParts BindDecoder(const WeightLoader& w, const DecoderShape& shape, const DecoderNames& names,
                          const NormBinder& norm, const LayerBinder& layer) {
   DecoderParts parts;
-  parts.head.embedding = w.Matrix(names.embedding, shape.vocab_size, shape.hidden_size);
+  const Axis vocabulary = ShardVocabulary(w, shape.vocab_size), hidden = Whole(shape.hidden_size);
+  parts.head.place = w.place();
+  parts.head.borders = VocabularyBorders(shape.vocab_size, w.place());
+  parts.head.embedding = w.Matrix(names.embedding, vocabulary, hidden);
   parts.head.final_norm = norm(w, names.final_norm);
-  if (!shape.tied) parts.head.output = w.Matrix(names.output, shape.vocab_size, shape.hidden_size);
+  if (!shape.tied) parts.head.output = w.Matrix(names.output, vocabulary, hidden);
   for (int i = 0; i < shape.num_layers && w.status().ok(); ++i) {
     layer(w.Child(absl::StrCat(names.layers, i, ".")), i, parts.layers);
   }
@@ -116,6 +126,8 @@ absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(const Checkpoint& checkpoint,
   DecoderParts parts = bind(loader);
   RETURN_IF_ERROR(loader.status());
   RETURN_IF_ERROR(CheckOrders(checkpoint.path(), parts.head.embedding, parts.layers));
+  info.cache = ShardCache(std::move(info.cache), loader.place());
+  if (info.draft_head) info.draft_head = ShardCache(*std::move(info.draft_head), loader.place());
   return std::make_unique<Decoder>(std::move(info), std::move(parts), loader.packed_bytes());
 }
 

@@ -24,9 +24,10 @@ struct DecoderLayer {
   Mixer mixer;
 };
 
-// Walks the layers over the residual x [tokens, hidden]; h [tokens, hidden] is for their normed inputs.
+// Walks the layers over the residual x [tokens, hidden]; h [tokens, hidden] is for their normed inputs. Several ranks sum
+// once for the mixers behind each norm.
 void WalkLayers(Ops& op, const RaggedBatch& batch, const CacheView& cache, const Rotary& rotary,
-                std::span<const DecoderLayer> layers, TensorView h, TensorView x);
+                std::span<const DecoderLayer> layers, RankPlace place, TensorView h, TensorView x);
 
 struct DecoderParts {
   TokenHead head;

@@ -15,7 +15,8 @@ struct MoeBlock {
   Weight to_latent, from_latent;       // [latent, hidden], [hidden, latent]; null without latent
   Parameter to_latent_bias, from_latent_bias;
   Epilogue epilogue = Epilogue::kRelu2;
-  std::vector<Weight> up, down;        // per expert [inter, width] (a pair of them for a gate), [width, inter]
+  std::vector<Weight> up, down;        // per expert [inter, width] (a pair of them for a gate), [width, inter]; of each
+                                       // expert a rank has a part of its inter
   std::vector<const PackedWeight*> up_views, down_views;
   Parameter up_bias, down_bias;  // [experts, rows]; empty: none
 
@@ -23,8 +24,8 @@ struct MoeBlock {
   void AddExpert(Weight up_weight, Weight down_weight);
   MlpBlock shared;                // intermediate 0: none
 
-  // x += experts(h) + shared(h). h [tokens, hidden] normed.
-  void Forward(Ops& op, TensorView h, TensorView x) const;
+  // out gets experts(h) + shared(h). h [tokens, hidden] normed.
+  void Forward(Ops& op, TensorView h, const Addend& out) const;
 };
 
 // Reads the block's tensors ("gate.weight", "experts.0.up_proj.weight", ...) under `w`. `bias`: of the shared expert and

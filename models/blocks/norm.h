@@ -22,7 +22,7 @@ struct Norm {
 
 // Reads NAME.weight [size] under `w`; what is normed comes out times `factor`.
 inline Norm BindRmsNorm(const WeightLoader& w, const std::string& name, int size, float eps, float factor = 1.0f) {
-  std::vector<float> weight = w.Floats(name + ".weight", {size});
+  std::vector<float> weight = w.Floats(name + ".weight", {Whole(size)});
   for (float& value : weight) value *= factor;
   return {.weight = w.Keep(weight), .bias = {}, .eps = eps};
 }

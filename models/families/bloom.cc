@@ -8,8 +8,8 @@ namespace braid {
 namespace {
 
 Norm BindNorm(const WeightLoader& w, const std::string& name, const BloomConfig& c) {
-  return {.weight = w.KeepFloats(name + ".weight", {c.hidden_size}),
-          .bias = w.KeepFloats(name + ".bias", {c.hidden_size}),
+  return {.weight = w.KeepFloats(name + ".weight", {Whole(c.hidden_size)}),
+          .bias = w.KeepFloats(name + ".bias", {Whole(c.hidden_size)}),
           .eps = c.norm_eps};
 }
 
@@ -25,39 +25,39 @@ std::vector<float> AlibiSlopes(int heads) {
   return slopes;
 }
 
-// Where rows of q, then k, then v lie in the stored [heads, 3, head_dim].
-std::vector<int64_t> RowsByPart(const BloomConfig& c) {
-  std::vector<int64_t> rows;
+// Rows of q, then k, then v of `heads`, which lie as [heads, 3, head_dim].
+Axis RowsByPart(const BloomConfig& c, const Axis& heads) {
+  std::vector<Axis::Run> rows;
   for (int64_t part = 0; part < 3; ++part) {
-    for (int64_t head = 0; head < c.num_heads; ++head) {
-      for (int64_t d = 0; d < c.head_dim(); ++d) rows.push_back((3 * head + part) * c.head_dim() + d);
+    for (int64_t head = heads.runs()[0].begin; head < heads.runs()[0].end; ++head) {
+      rows.push_back({(3 * head + part) * c.head_dim(), (3 * head + part + 1) * c.head_dim()});
     }
   }
-  return rows;
+  return Axis(3LL * c.hidden_size, std::move(rows));
+}
+
+// What `axis` keeps, of values that are all there.
+std::vector<float> Pick(const std::vector<float>& values, const Axis& axis) {
+  std::vector<float> picked;
+  for (const Axis::Run& run : axis.runs()) picked.insert(picked.end(), values.begin() + run.begin, values.begin() + run.end);
+  return picked;
 }
 
 AttentionBlock BindAttention(const WeightLoader& w, const BloomConfig& c) {
-  const std::vector<int64_t> rows = RowsByPart(c);
-  AttentionBlock attention{.shape = {c.hidden_size, c.num_heads, c.num_heads, c.head_dim()},
-                           .qkv = w.MatrixRows("query_key_value.weight", 3LL * c.hidden_size, c.hidden_size, rows),
-                           .output = w.Matrix("dense.weight", c.hidden_size, c.hidden_size),
-                           .output_bias = w.KeepFloats("dense.bias", {c.hidden_size}),
-                           .slopes = w.Keep(AlibiSlopes(c.num_heads))};
-  const std::vector<float> bias = w.Floats("query_key_value.bias", {3LL * c.hidden_size});
-  std::vector<float> ordered;
-  for (size_t i = 0; i < bias.size(); ++i) ordered.push_back(bias[rows[i]]);
-  attention.qkv_bias = w.Keep(ordered);
-  return attention;
+  const AttentionShards shards = ShardAttention(w, {c.hidden_size, c.num_heads, c.num_heads, c.head_dim()});
+  const Axis rows = RowsByPart(c, shards.heads), hidden = Whole(c.hidden_size);
+  return {.shape = shards.shape,
+          .qkv = w.Matrix("query_key_value.weight", rows, hidden),
+          .qkv_bias = w.KeepFloats("query_key_value.bias", {rows}),
+          .output = w.Matrix("dense.weight", hidden, shards.q),
+          .output_bias = w.KeepOnFirst("dense.bias", {hidden}),
+          .slopes = w.Keep(Pick(AlibiSlopes(c.num_heads), shards.heads))};
 }
 
 MlpBlock BindMlp(const WeightLoader& w, const BloomConfig& c) {
-  const int inner = 4 * c.hidden_size;
-  return {.intermediate = inner,
-          .up = w.Matrix("dense_h_to_4h.weight", inner, c.hidden_size),
-          .down = w.Matrix("dense_4h_to_h.weight", c.hidden_size, inner),
-          .up_bias = w.KeepFloats("dense_h_to_4h.bias", {inner}),
-          .down_bias = w.KeepFloats("dense_4h_to_h.bias", {c.hidden_size}),
-          .activation = Epilogue::kGelu};
+  MlpBlock mlp = braid::BindMlp(w, c.hidden_size, 4 * c.hidden_size, MlpBias::kBoth, {"dense_h_to_4h", "dense_4h_to_h"});
+  mlp.activation = Epilogue::kGelu;
+  return mlp;
 }
 
 ModelInfo InfoOf(const BloomConfig& c) {

@@ -8,7 +8,7 @@ namespace {
 // down(silu(g * gate(h)) * up(h)) * f: the norm before it makes g * h, so that up(h) comes g times too large.
 DecoderLayer BindMlpLayer(const WeightLoader& w, const HybridConfig& c) {
   GatedMlpBlock mlp = BindGatedMlp(w.Child("feed_forward."), c.hidden_size, c.intermediate_size);
-  mlp.factors = w.KeepFactors({{c.intermediate_size, c.mlp_factor / c.gate_factor}});
+  mlp.factors = w.KeepFactors({{mlp.intermediate, c.mlp_factor / c.gate_factor}});
   return {BindRmsNorm(w, "pre_ff_layernorm", c.hidden_size, c.norm_eps, c.gate_factor), std::move(mlp)};
 }
 

@@ -9,32 +9,32 @@ AttentionBlock BindAttention(const WeightLoader& w, const LlamaConfig& c, int wi
   AttentionBlock attention = BindAttention(w, {c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim},
                                            {.qkv = c.attention_bias, .output = c.output_bias});
   attention.window = window;
-  attention.sinks = w.KeepFloats("sinks", {c.num_heads});
+  const AttentionShards shards = ShardAttention(w, {c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim});
+  attention.sinks = w.KeepFloats("sinks", {shards.heads});
   return attention;
 }
 
-// [experts, 2 * inner], gate and up in turn, as gates and then ups of each expert.
-std::vector<float> SideBySide(const std::vector<float>& bias, int inner) {
-  std::vector<float> sorted(bias.size());
-  for (size_t i = 0; i < bias.size(); ++i) {
-    const size_t expert = i / (2 * inner), row = i % (2 * inner);
-    sorted[expert * 2 * inner + row % 2 * inner + row / 2] = bias[i];
-  }
-  return sorted;
+// Gates and then ups of a width of which gates and ups are stored in turn.
+Axis SideBySide(const Axis& inner) {
+  std::vector<Axis::Run> runs = inner.Spread(2, 0).runs();
+  const Axis ups = inner.Spread(2, 1);
+  runs.insert(runs.end(), ups.runs().begin(), ups.runs().end());
+  return Axis(2 * inner.stored(), std::move(runs));
 }
 
 MoeBlock BindMoe(const WeightLoader& w, const LlamaConfig& c) {
   const int experts = c.moe.num_experts, inner = c.moe.intermediate_size;
   MoeBlock block{.config = c.moe,
-                 .gate = w.KeepFloats("router.weight", {experts, c.hidden_size}),
-                 .gate_bias = w.KeepFloats("router.bias", {experts}),
+                 .gate = w.KeepFloats("router.weight", {Whole(experts), Whole(c.hidden_size)}),
+                 .gate_bias = w.KeepFloats("router.bias", {Whole(experts)}),
                  .epilogue = Epilogue::kClampedGate};
+  const Axis mine = ShardWidth(w, inner, "experts.down_proj"), hidden = Whole(c.hidden_size);
   for (int e = 0; e < experts && w.status().ok(); ++e) {
-    block.AddExpert(w.TurnedExpertGateUp("experts.gate_up_proj", e, experts, inner, c.hidden_size),
-                    w.TurnedExpert("experts.down_proj", e, experts, c.hidden_size, inner));
+    block.AddExpert(w.TurnedExpertGateUp("experts.gate_up_proj", e, experts, mine, hidden),
+                    w.TurnedExpert("experts.down_proj", e, experts, hidden, mine));
   }
-  block.up_bias = w.Keep(SideBySide(w.Floats("experts.gate_up_proj_bias", {experts, 2 * inner}), inner));
-  block.down_bias = w.KeepFloats("experts.down_proj_bias", {experts, c.hidden_size});
+  block.up_bias = w.KeepFloats("experts.gate_up_proj_bias", {Whole(experts), SideBySide(mine)});
+  block.down_bias = w.KeepOnFirst("experts.down_proj_bias", {Whole(experts), hidden});
   return block;
 }
 

@@ -9,19 +9,21 @@ namespace {
 MoeBlock BindExperts(const WeightLoader& w, const HybridConfig& c) {
   const int experts = c.moe.num_experts, inner = c.moe.intermediate_size;
   MoeBlock block{.config = c.moe,
-                 .gate = w.KeepFloats("router.layer.weight", {experts, c.hidden_size}),
+                 .gate = w.KeepFloats("router.layer.weight", {Whole(experts), Whole(c.hidden_size)}),
                  .epilogue = Epilogue::kSiluGate};
+  const Axis mine = ShardWidth(w, inner, "output_linear.weight");
   for (int e = 0; e < experts && w.status().ok(); ++e) {
-    block.AddExpert(w.ExpertGateUpStack("input_linear.weight", e, experts, inner, c.hidden_size),
-                    w.Expert("output_linear.weight", e, experts, c.hidden_size, inner));
+    block.AddExpert(w.ExpertGateUpStack("input_linear.weight", e, experts, mine, Whole(c.hidden_size)),
+                    w.Expert("output_linear.weight", e, experts, Whole(c.hidden_size), mine));
   }
   return block;
 }
 
 GatedMlpBlock BindShared(const WeightLoader& w, const HybridConfig& c) {
-  return {.intermediate = c.intermediate_size,
-          .gate_up = w.GateUpStack("input_linear.weight", c.intermediate_size, c.hidden_size),
-          .down = w.Matrix("output_linear.weight", c.hidden_size, c.intermediate_size)};
+  const Axis inner = ShardWidth(w, c.intermediate_size, "output_linear.weight"), hidden = Whole(c.hidden_size);
+  return {.intermediate = inner.kept(),
+          .gate_up = w.GateUpStack("input_linear.weight", inner, hidden),
+          .down = w.Matrix("output_linear.weight", hidden, inner)};
 }
 
 // The experts and the MLP that all tokens see stand side by side behind one norm; a model may have either alone.

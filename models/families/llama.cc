@@ -48,32 +48,32 @@ AttentionBlock BindAttention(const WeightLoader& w, const Names& names, const Ll
                                                   {.q = names.q, .k = names.k, .v = names.v, .output = names.o});
   attention.norm_eps = c.rms_norm_eps;
   attention.window = window;
-  if (c.qk_norm) attention.q_norm = w.KeepFloats(names.q_norm, {c.head_dim});
-  if (c.qk_norm) attention.k_norm = w.KeepFloats(names.k_norm, {c.head_dim});
+  if (c.qk_norm) attention.q_norm = w.KeepFloats(names.q_norm, {Whole(c.head_dim)});
+  if (c.qk_norm) attention.k_norm = w.KeepFloats(names.k_norm, {Whole(c.head_dim)});
   return attention;
 }
 
 Mixer BindMlp(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
-  return GatedMlpBlock{.intermediate = c.intermediate_size,
-                       .gate_up = w.GateUp(names.gate, names.up, c.intermediate_size, c.hidden_size),
-                       .down = w.Matrix(names.down, c.hidden_size, c.intermediate_size)};
+  return BindGatedMlp(w, c.hidden_size, c.intermediate_size, {names.gate, names.up, names.down});
 }
 
 Mixer BindExperts(const WeightLoader& w, const Names& names, const LlamaConfig& c) {
-  const int inner = c.moe.intermediate_size;
+  const Axis hidden = Whole(c.hidden_size);
+  const std::string first = names.experts == nullptr ? "" : absl::StrCat(names.experts, "0.");
+  const Axis inner = ShardWidth(w, c.moe.intermediate_size, first + names.expert_down);
   MoeBlock block{.config = c.moe,
-                 .gate = w.KeepFloats(names.router, {c.moe.num_experts, c.hidden_size}),
+                 .gate = w.KeepFloats(names.router, {Whole(c.moe.num_experts), hidden}),
                  .epilogue = Epilogue::kSiluGate};
   const int experts = c.moe.num_experts;
   for (int e = 0; e < experts && w.status().ok(); ++e) {
     if (names.experts == nullptr) {
-      block.AddExpert(w.ExpertGateUp(names.expert_gate, names.expert_up, e, experts, inner, c.hidden_size),
-                      w.Expert(names.expert_down, e, experts, c.hidden_size, inner));
+      block.AddExpert(w.ExpertGateUp(names.expert_gate, names.expert_up, e, experts, inner, hidden),
+                      w.Expert(names.expert_down, e, experts, hidden, inner));
       continue;
     }
     const WeightLoader expert = w.Child(absl::StrCat(names.experts, e, "."));
-    block.AddExpert(expert.GateUp(names.expert_gate, names.expert_up, inner, c.hidden_size),
-                    expert.Matrix(names.expert_down, c.hidden_size, inner));
+    block.AddExpert(expert.GateUp(names.expert_gate, names.expert_up, inner, hidden),
+                    expert.Matrix(names.expert_down, hidden, inner));
   }
   return block;
 }

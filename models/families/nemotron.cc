@@ -7,9 +7,9 @@ namespace {
 
 // LayerNorm1P: what is stored is the weight's distance from one.
 Norm BindNorm(const WeightLoader& w, const std::string& name, const LlamaConfig& c) {
-  std::vector<float> weight = w.Floats(name + ".weight", {c.hidden_size});
+  std::vector<float> weight = w.Floats(name + ".weight", {Whole(c.hidden_size)});
   for (float& value : weight) value += 1.0f;
-  return {.weight = w.Keep(weight), .bias = w.KeepFloats(name + ".bias", {c.hidden_size}), .eps = c.rms_norm_eps};
+  return {.weight = w.Keep(weight), .bias = w.KeepFloats(name + ".bias", {Whole(c.hidden_size)}), .eps = c.rms_norm_eps};
 }
 
 DecoderParts Bind(const WeightLoader& w, const LlamaConfig& c) {

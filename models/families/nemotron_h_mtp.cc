@@ -9,7 +9,8 @@ namespace {
 
 struct MtpParts {
   Norm token_norm, hidden_norm;
-  Weight join;                       // [hidden, 2 * hidden]: token, then hidden vector
+  MatrixBlock join;                  // [hidden, 2 * hidden]: token, then hidden vector
+  RankPlace place;
   std::vector<DecoderLayer> layers;
   Norm final_norm;
   Parameter taps;                    // [hidden, 2], each (1, 0)
@@ -32,7 +33,7 @@ class NemotronHMtp : public DraftHead {
     if (last_attention_ < 0) return;
     model_.Embed(op, batch, x);
     Join(op, h, x);
-    WalkLayers(op, batch, cache, {}, std::span(parts_.layers).first(last_attention_), h, x);
+    WalkLayers(op, batch, cache, {}, std::span(parts_.layers).first(last_attention_), parts_.place, h, x);
     const DecoderLayer& last = parts_.layers[last_attention_];
     last.norm.Forward(op, x, h);
     std::get<AttentionBlock>(last.mixer).WriteKv(op, batch, cache.kv.back(), {}, h);
@@ -46,7 +47,7 @@ class NemotronHMtp : public DraftHead {
     // The ring's row of this position will be written again by WriteRows: any numbers serve until then.
     if (before.data == nullptr) Before(op, batch, cache, x, h);
     Join(op, before.data == nullptr ? h : before, x);
-    WalkLayers(op, batch, cache, {}, parts_.layers, h, x);
+    WalkLayers(op, batch, cache, {}, parts_.layers, parts_.place, h, x);
     parts_.final_norm.Forward(op, x, hidden);
   }
 
@@ -75,7 +76,8 @@ class NemotronHMtp : public DraftHead {
     const TensorView both = op.scratch().Matrix(x.rows, 2 * hidden_size_);
     parts_.token_norm.Forward(op, x, both.Columns(0, hidden_size_));
     parts_.hidden_norm.Forward(op, before, both.Columns(hidden_size_, hidden_size_));
-    op.Linear({.x = both, .weight = parts_.join.get(), .y = x});
+    parts_.join.Forward(op, both, {x, /*add=*/false});
+    if (!parts_.place.alone()) op.AllReduce({.x = x, .y = x});
   }
 
   const Model& model_;
@@ -100,7 +102,8 @@ MtpParts Bind(const WeightLoader& w, const NemotronHConfig& c) {
   };
   MtpParts parts{.token_norm = norm(first, "enorm"),
                  .hidden_norm = norm(first, "hnorm"),
-                 .join = first.Matrix("eh_proj.weight", hidden, 2 * hidden),
+                 .join = BindMatrix(first, "eh_proj.weight", hidden, 2 * hidden),
+                 .place = w.place(),
                  .layers = {},
                  .final_norm = {},
                  .taps = w.Keep(OneZero(hidden))};

@@ -29,7 +29,7 @@ void BindAttentionPart(const WeightLoader& w, const LlamaConfig& c, const Block&
   Norm norm = RmsNorms(c)(w, "input_layernorm");
   const WeightLoader part = w.Child("self_attn.");
   if (block.attention == Part::kMatrix) {
-    layers.push_back({std::move(norm), MatrixBlock{part.Matrix("linear_attn.weight", c.hidden_size, c.hidden_size)}});
+    layers.push_back({std::move(norm), BindMatrix(part, "linear_attn.weight", c.hidden_size, c.hidden_size)});
     return;
   }
   layers.push_back({std::move(norm), BindAttention(part, {c.hidden_size, c.num_heads, block.num_kv_heads, c.head_dim},
@@ -41,7 +41,7 @@ void BindMlpPart(const WeightLoader& w, const LlamaConfig& c, const Block& block
   Norm norm = RmsNorms(c)(w, "post_attention_layernorm");
   const WeightLoader part = w.Child("mlp.");
   if (block.mlp == Part::kMatrix) {
-    layers.push_back({std::move(norm), MatrixBlock{part.Matrix("linear_mlp.weight", c.hidden_size, c.hidden_size)}});
+    layers.push_back({std::move(norm), BindMatrix(part, "linear_mlp.weight", c.hidden_size, c.hidden_size)});
     return;
   }
   layers.push_back({std::move(norm), BindGatedMlp(part, c.hidden_size, block.intermediate_size)});

@@ -17,4 +17,7 @@ std::optional<uint64_t> ByteSize(DType dtype, const Shape& shape);
 std::string Printable(std::string_view name);
 std::string Quoted(std::string_view name);  // the same between double quotes
 
+// Of non-negative sizes, b above 0.
+inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 }  // namespace braid

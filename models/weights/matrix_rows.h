@@ -1,4 +1,4 @@
-// Stored matrices whose rows lie otherwise than kernels want them: in another order, or turned.
+// A stored matrix in parts, in another order, or turned.
 #pragma once
 
 #include <cstddef>
@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "models/weights/axis.h"
 #include "models/weights/stored_matrix.h"
 
 namespace braid {
 
-// A matrix with its own bytes. Moving it keeps the part valid; it is not to be copied.
+// A matrix with its own bytes, or with those it was made of. Moving it keeps the part valid; it is not to be copied.
 struct OwnedMatrix {
   OwnedMatrix() = default;
   OwnedMatrix(OwnedMatrix&&) = default;
@@ -20,8 +21,9 @@ struct OwnedMatrix {
   std::vector<std::byte> codes, scales;
 };
 
-// Returns rows `rows` of `from`, in that order. Unimplemented where several rows share a scale.
-absl::StatusOr<OwnedMatrix> TakeRows(const WeightPart& from, std::span<const int64_t> rows);
+// Returns what `rows` and `cols` keep of `from`; columns are one run. Bytes are copied unless they already lie so.
+// InvalidArgument where a column border would cut a block of the format or of its scales.
+absl::StatusOr<OwnedMatrix> Cut(const WeightPart& from, const Axis& rows, const Axis& cols);
 
 // Returns `from` [cols, rows] as [rows, cols]. Unimplemented but for F32, F16 and BF16.
 absl::StatusOr<OwnedMatrix> Transposed(const WeightPart& from);

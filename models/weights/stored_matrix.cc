@@ -139,7 +139,6 @@ class MatrixReader {
     out_.part = {DType::kMXFP4, rows_, cols_, codes.bytes, {DType::kF8E8M0, 1, 32, scales.bytes}};
   }
 
-  static int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
   std::string Named(const char* suffix) const { return absl::StrCat(name_, suffix); }
   const StoredTensor* Find(const char* suffix) const { return scope_.Find(Named(suffix)); }
@@ -245,6 +244,24 @@ StoredMatrix FindExpert(const WeightScope& scope, const Quantization& quantizati
                         int64_t expert, int64_t experts, int64_t rows, int64_t cols) {
   CHECK(expert >= 0 && expert < experts) << expert << " of " << experts;
   return MatrixReader(scope, quantization, name, rows, cols).ReadExpert(expert, experts);
+}
+
+// Blocks whose activations are quantized too are kept in the 32s they are quantized in.
+int64_t ColumnGrain(const WeightScope& scope, const Quantization& quantization, std::string_view name) {
+  const std::string matrix(name);
+  if (scope.Has(matrix + "_packed") || scope.Has(matrix + "_blocks")) return 32;
+  if (matrix.ends_with(".weight") && scope.Has(matrix.substr(0, matrix.size() - 6) + "qweight")) return 32;
+  if (!scope.Has(matrix)) return 1;
+  const StoredTensor& codes = *scope.Find(matrix);
+  if (codes.dtype == DType::kU8) return 32;
+  if (codes.dtype != DType::kF8E4M3) return BlockOf(codes.dtype).elements;
+  const std::string scales = matrix + (scope.Has(matrix + "_scale_inv") ? "_scale_inv" : "_scale");
+  const Shape shape = scope.Has(scales) ? scope.Find(scales)->shape : Shape{};
+  if (shape.size() != 2 || shape[1] == 1 || codes.shape.size() != 2) return 1;
+  for (auto block = quantization.blocks.rbegin(); block != quantization.blocks.rend(); ++block) {
+    if (shape == Shape{CeilDiv(codes.shape[0], block->rows), CeilDiv(codes.shape[1], block->cols)}) return block->cols;
+  }
+  return 1;
 }
 
 }  // namespace braid

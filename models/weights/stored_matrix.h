@@ -37,4 +37,8 @@ StoredMatrix FindMatrix(const WeightScope& scope, const Quantization& quantizati
 StoredMatrix FindExpert(const WeightScope& scope, const Quantization& quantization, std::string_view name,
                         int64_t expert, int64_t experts, int64_t rows, int64_t cols);
 
+// Columns of matrix `name` that stand together: a part of it begins at a multiple of so many. 1 where there is no such
+// matrix.
+int64_t ColumnGrain(const WeightScope& scope, const Quantization& quantization, std::string_view name);
+
 }  // namespace braid
