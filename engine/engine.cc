@@ -10,6 +10,7 @@
 #include "engine/fake/fake_model.h"
 #include "engine/handover/model_digest.h"
 #include "engine/memory_budget.h"
+#include "engine/ranks/rank_group.h"
 #include "kernels/base/log.h"
 #include "kernels/base/team.h"
 #include "models/tokenizer/tokenizer.h"
@@ -21,13 +22,25 @@ namespace {
 constexpr const char* kVersion = "0.1.0";
 constexpr int kFakeContext = 8192;  // tokens, of a fake model without --max-model-len
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const EngineConfig& config) {
+// How the threads are shared out; a rank that cannot have CPUs of its own is not pinned.
+struct RankThreads {
+  int threads;
+  bool pin;
+};
+RankThreads ThreadsOf(const EngineConfig& config) {
+  const int cpus = UsableCpus(), all = config.threads > 0 ? config.threads : cpus;
+  const int threads = std::max(1, all / config.tensor_parallel);
+  return {threads, config.pin_threads && (config.tensor_parallel == 1 || threads * config.tensor_parallel <= cpus)};
+}
+
+// With `ranks` the first of them.
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const EngineConfig& config, RankGroup* ranks) {
   if (config.device == "ref") return MakeRefBackend();
   if (config.device == "cuda") {
     return MakeCudaBackend(config.cuda_precision == "bf16" ? Precision::kBf16 : Precision::kFull);
   }
-  const int threads = config.threads > 0 ? config.threads : UsableCpus();
-  return MakeCpuBackend(config.cpu_isa, threads, config.pin_threads);
+  const RankThreads threads = ThreadsOf(config);
+  return MakeCpuBackend(config.cpu_isa, threads.threads, threads.pin, ranks != nullptr ? ranks->TakeCommunicator() : nullptr);
 }
 
 // auto: f16 beside quantized weights, whose own rounding is coarser; f32 beside others, so that nothing is lost.
@@ -79,11 +92,11 @@ absl::StatusOr<bool> UsesDraftHead(const EngineConfig& config, const ModelInfo& 
   return model.draft_head.has_value();
 }
 
-// Bytes for blocks and slots. Of a device: nine tenths of what is free once the step's memory is taken.
+// Bytes for blocks and slots of each rank. Of a device: nine tenths of what is free once the step's memory is taken.
 int64_t BudgetFor(const EngineConfig& config, const LoadedModel& loaded, Backend& backend, const RunnerShape& shape) {
-  if (config.memory_bytes > 0) return config.memory_bytes;
+  if (config.memory_bytes > 0) return config.memory_bytes / config.tensor_parallel;
   const std::optional<int64_t> free_bytes = backend.FreeBytes();
-  if (!free_bytes) return AvailableMemory() / 2;
+  if (!free_bytes) return AvailableMemory() / 2 / config.tensor_parallel;
   return std::max<int64_t>(*free_bytes - ModelRunner::FixedBytes(loaded, backend, shape), 0) / 10 * 9;
 }
 
@@ -159,24 +172,52 @@ EngineInfo InfoOf(const ModelInfo& model, const EngineConfig& config, const Runn
                   .kv_dtype = LowerName(shape.kv_dtype)};
   info.fingerprint =
       absl::StrCat("braid-", kVersion, "-", backend, "-kv_", info.kv_dtype, "-grid_", config.state_grid);
+  if (config.tensor_parallel > 1) absl::StrAppend(&info.fingerprint, "-tp_", config.tensor_parallel);
   return info;
+}
+
+PoolOrder PoolsOf(const RunnerShape& shape, const EngineConfig& config) {
+  return {.kv_dtype = shape.kv_dtype,
+          .block_size = shape.block_size,
+          .state_grid = shape.state_grid,
+          .num_blocks = shape.num_blocks,
+          .num_state_slots = shape.num_state_slots,
+          .max_tokens_per_step = shape.max_tokens_per_step,
+          .max_sequences = shape.max_sequences,
+          .max_drafts = config.scheduler.max_drafts};
 }
 
 // What all engines are from the loaded model on.
 absl::StatusOr<std::unique_ptr<EngineLoop>> MakeLoop(const EngineConfig& config, std::unique_ptr<Backend> backend,
                                                      LoadedModel loaded, DType kv_dtype, std::string model_digest,
-                                                     const Clock* clock) {
+                                                     std::unique_ptr<RankGroup> ranks, const Clock* clock) {
   const ModelInfo& model = loaded.model->info();
   const int context = model.max_model_len;
   const int max_model_len = config.max_model_len > 0 ? std::min(config.max_model_len, context) : context;
   ASSIGN_OR_RETURN(const RunnerShape shape, ShapeFor(config, loaded, *backend, kv_dtype, max_model_len));
+  if (ranks != nullptr) ranks->MakePools(PoolsOf(shape, config));
   ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner, ModelRunner::Make(loaded, *backend, shape));
   EngineInfo info = InfoOf(model, config, shape, max_model_len, backend->Name());
   info.model_digest = std::move(model_digest);
   EngineConfig run = config;
   run.scheduler.state_grid = config.state_grid;
   return std::make_unique<EngineLoop>(run, std::move(info), std::move(backend), std::move(loaded), shape,
-                                      std::move(runner), clock);
+                                      std::move(runner), std::move(ranks), clock);
+}
+
+// Starts the ranks beside this one, which load while this one does.
+absl::StatusOr<std::unique_ptr<RankGroup>> StartRanks(const EngineConfig& config, const Checkpoint& checkpoint) {
+  if (config.tensor_parallel == 1) return nullptr;
+  ASSIGN_OR_RETURN(const ModelInfo model, ReadModelInfo(checkpoint));
+  ASSIGN_OR_RETURN(const bool draft_head, UsesDraftHead(config, model));
+  ASSIGN_OR_RETURN(std::unique_ptr<RankGroup> ranks, RankGroup::Start(config.tensor_parallel, config.rank_program));
+  const RankThreads threads = ThreadsOf(config);
+  ranks->Load({.model = checkpoint.path(),
+               .cpu_isa = config.cpu_isa,
+               .threads = threads.threads,
+               .pin_threads = threads.pin,
+               .draft_head = draft_head});
+  return ranks;
 }
 
 // The tokens of plain text that stand for whole characters, which a stream shows at once.
@@ -199,6 +240,13 @@ absl::Status EngineConfig::Validate() const {
   }
   if (cuda_precision != "full" && cuda_precision != "bf16") {
     return wrong("--cuda-precision: \"", cuda_precision, "\" is none of full, bf16");
+  }
+  static_assert(kMaxTensorParallel <= kMaxRanks);
+  if (tensor_parallel < 1 || tensor_parallel > kMaxTensorParallel) {
+    return wrong("--tensor-parallel: ", tensor_parallel, " is not in 1..", kMaxTensorParallel);
+  }
+  if (tensor_parallel > 1 && device != "cpu") {
+    return wrong("--tensor-parallel: ", tensor_parallel, ": ranks share a model on --device cpu alone, not on ", device);
   }
   if (threads < 0 || threads > 1024) return wrong("--threads: ", threads, " is not in 0..1024");
   if (memory_bytes < 0) return wrong("--memory: ", memory_bytes, " is below 0");
@@ -229,12 +277,14 @@ absl::Status EngineConfig::Validate() const {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const EngineConfig& config, const Checkpoint& checkpoint,
                                                       const Clock* clock) {
   RETURN_IF_ERROR(config.Validate());
-  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(config));
+  ASSIGN_OR_RETURN(std::unique_ptr<RankGroup> ranks, StartRanks(config, checkpoint));
+  ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(config, ranks.get()));
   ASSIGN_OR_RETURN(const DType kv_dtype, KvDType(config.kv_dtype, checkpoint));
   const double start = clock->NowSeconds();
   LoadBar bar;
   const auto progress = [&](int64_t done, int64_t total) { bar.Show(done, total); };
   ASSIGN_OR_RETURN(LoadedModel loaded, Load(config, checkpoint, *backend, progress));
+  if (ranks != nullptr) RETURN_IF_ERROR(ranks->AwaitLoaded());
   const std::vector<std::string> unread = checkpoint.Unread();
   Log(LogLevel::kInfo, "weights loaded",
       {{"seconds", clock->NowSeconds() - start},
@@ -244,7 +294,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(const EngineConfig& config
        {"unread_tensors", unread.size()},
        {"first_unread", unread.empty() ? "" : unread.front()}});
   ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> loop,
-                   MakeLoop(config, std::move(backend), std::move(loaded), kv_dtype, ModelDigest(checkpoint), clock));
+                   MakeLoop(config, std::move(backend), std::move(loaded), kv_dtype, ModelDigest(checkpoint),
+                            std::move(ranks), clock));
   return std::unique_ptr<Engine>(new Engine(std::move(loop)));
 }
 
@@ -257,7 +308,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::StartFake(const EngineConfig& co
   loaded.model = std::make_unique<FakeModel>(tokenizer.vocab_size(), std::max(config.max_model_len, kFakeContext));
   ASSIGN_OR_RETURN(std::unique_ptr<EngineLoop> loop,
                    MakeLoop(config, std::make_unique<FakeBackend>(std::move(ids), step), std::move(loaded), DType::kF32,
-                            "", clock));
+                            "", nullptr, clock));
   return std::unique_ptr<Engine>(new Engine(std::move(loop)));
 }
 

@@ -11,6 +11,7 @@
 
 namespace braid {
 
+inline constexpr int kMaxTensorParallel = 64;
 inline constexpr int kMaxDrafts = 8;  // draft tokens of a sequence in a step, at most
 
 struct EngineConfig {
@@ -20,6 +21,8 @@ struct EngineConfig {
   std::string cpu_isa = "auto";    // auto | avx2 | avx512 | avx512_vnni
   int threads = 0;                 // 0: every CPU that the process may use
   bool pin_threads = true;
+  int tensor_parallel = 1;         // ranks that share the model, each with its part of the threads and of the memory
+  std::string rank_program;        // what the other ranks run (RankMain); empty: they are threads of this process
   int64_t memory_bytes = 0;        // KV blocks and state slots together; 0: measured at start
   std::string kv_dtype = "auto";   // auto | f32 | f16 | bf16
   int max_model_len = 0;           // context in tokens; 0: the model's own

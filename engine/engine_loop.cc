@@ -1,5 +1,7 @@
 #include "engine/engine_loop.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "kernels/base/log.h"
@@ -36,7 +38,7 @@ TokenLogprobs LogprobsOf(SampledRow row) { return {.logprob = row.logprob, .top 
 
 EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend,
                        LoadedModel loaded, const RunnerShape& shape, std::unique_ptr<ModelRunner> runner,
-                       const Clock* clock)
+                       std::unique_ptr<RankGroup> ranks, const Clock* clock)
     : config_(config),
       info_(std::move(info)),
       clock_(clock),
@@ -44,6 +46,7 @@ EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_
       loaded_(std::move(loaded)),
       scheduler_(config.scheduler, LimitsOf(shape, info_)),
       runner_(std::move(runner)),
+      ranks_(std::move(ranks)),
       spec_of_([this](SequenceId id) -> const SamplingSpec* {
         const auto found = sequences_.find(id);
         return found == sequences_.end() ? nullptr : &found->second.spec;
@@ -54,12 +57,16 @@ EngineLoop::EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_
       draft_length_(config.scheduler.max_drafts) {
   ShowStats(false);
   backend_->OnFailure([this](const absl::Status& why) { TellFailure(why); });
+  if (ranks_ != nullptr) ranks_->OnLost([this](const absl::Status& why) { inbox_.Put(RankLostMessage{why}); });
   thread_ = std::thread([this] { Run(); });
 }
 
 EngineLoop::~EngineLoop() {
   inbox_.Close();
   thread_.join();
+  if (ranks_ == nullptr) return;
+  ranks_->OnLost(nullptr);
+  ranks_->Stop();
 }
 
 absl::Status EngineLoop::CheckRequest(const GenerateRequest& request) const {
@@ -101,6 +108,9 @@ absl::Status EngineLoop::CheckBegun(const GenerateRequest& request) const {
   const int64_t num_output = static_cast<int64_t>(request.output.size());
   if (num_output >= request.max_tokens) {
     return wrong("output: ", num_output, " tokens leave nothing of max_tokens (", request.max_tokens, ")");
+  }
+  if (ranks_ != nullptr && (request.image != nullptr || request.hold)) {
+    return absl::UnimplementedError("--tensor-parallel: prompts are not handed over between groups of ranks");
   }
   if (request.image == nullptr) return absl::OkStatus();
   const int64_t num_known = static_cast<int64_t>(request.prompt.size()) + num_output;
@@ -158,6 +168,7 @@ void EngineLoop::Step() {
   ShowStats(true);
   const int64_t start_ns = clock_->NowNs();
   watchdog_.Begin(plan);
+  if (ranks_ != nullptr) ranks_->Step(plan, spec_of_);
   runner_->Draft(plan, spec_of_, image_of_);
   DropLoaded(plan);
   const int64_t drafted_ns = clock_->NowNs();
@@ -281,6 +292,12 @@ void EngineLoop::Take(const ResetMessage&, std::vector<SchedulerEvent>* events) 
 
 void EngineLoop::Take(const ReleaseMessage& message, std::vector<SchedulerEvent>* events) {
   events->push_back(SequenceRelease{message.id});
+}
+
+// Between steps; within one the backend notices.
+void EngineLoop::Take(const RankLostMessage& message, std::vector<SchedulerEvent>*) {
+  TellFailure(message.why);
+  _exit(kRankLostExit);
 }
 
 // After a preemption all of it is computed here.

@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "engine/handover/held_prompt.h"
 #include "engine/model_runner.h"
+#include "engine/ranks/rank_group.h"
 #include "engine/step_cost_model.h"
 #include "engine/step_watchdog.h"
 #include "kernels/base/queue.h"
@@ -24,7 +25,8 @@ namespace braid {
 class EngineLoop {
  public:
   EngineLoop(const EngineConfig& config, EngineInfo info, std::unique_ptr<Backend> backend, LoadedModel loaded,
-             const RunnerShape& shape, std::unique_ptr<ModelRunner> runner, const Clock* clock);
+             const RunnerShape& shape, std::unique_ptr<ModelRunner> runner, std::unique_ptr<RankGroup> ranks,
+             const Clock* clock);
   ~EngineLoop();
 
   // Thread: any.
@@ -58,7 +60,10 @@ class EngineLoop {
   struct ReleaseMessage {
     SequenceId id;
   };
-  using Message = std::variant<SubmitMessage, CancelMessage, AbortMessage, ResetMessage, ReleaseMessage>;
+  struct RankLostMessage {
+    absl::Status why;
+  };
+  using Message = std::variant<SubmitMessage, CancelMessage, AbortMessage, ResetMessage, ReleaseMessage, RankLostMessage>;
 
   // One of a request's n sequences.
   struct LiveSequence {
@@ -87,6 +92,7 @@ class EngineLoop {
   void Take(const AbortMessage& message, std::vector<SchedulerEvent>* events);
   void Take(const ResetMessage& message, std::vector<SchedulerEvent>* events);
   void Take(const ReleaseMessage& message, std::vector<SchedulerEvent>* events);
+  void Take(const RankLostMessage& message, std::vector<SchedulerEvent>* events);
   void DropLoaded(const StepPlan& plan);
   std::shared_ptr<const HeldPrompt> HeldOf(SequenceId id);
   std::string NameOf(SequenceId id) const;
@@ -111,6 +117,7 @@ class EngineLoop {
   const LoadedModel loaded_;
   Scheduler scheduler_;
   const std::unique_ptr<ModelRunner> runner_;
+  const std::unique_ptr<RankGroup> ranks_;  // null: this one is alone
   const SpecOf spec_of_;
   const ImageOf image_of_;
   StepWatchdog watchdog_;

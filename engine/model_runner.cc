@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/ranks/drawn_tokens.h"
+
 namespace braid {
 namespace {
 
@@ -192,6 +194,7 @@ std::vector<RowOutput> ModelRunner::Sample(const SpecOf& spec_of) {
     SampleRun(static_cast<int64_t>(begin), static_cast<int64_t>(end));
     begin = end;
   } while (begin < rows.size());
+  ShareTokens(backend_.communicator(), sampled_);
   std::vector<RowOutput> outputs;
   outputs.reserve(rows.size());
   for (size_t i = 0; i < rows.size();) {
@@ -238,7 +241,8 @@ void ModelRunner::SampleRun(int64_t begin, int64_t end) {
   });
 }
 
-// Logits of rows [begin, end), then each run of rows of one kind to its operation.
+// Logits of rows [begin, end), then each run of rows of one kind to its operation. The first rank alone has all of the
+// logits.
 void ModelRunner::SampleSlice(Ops& op, int64_t begin, int64_t end) {
   const std::vector<LogitRow>& rows = builder_.logit_rows();
   const auto logits_of = [&](int64_t first, int64_t count) {
@@ -249,6 +253,7 @@ void ModelRunner::SampleSlice(Ops& op, int64_t begin, int64_t end) {
   const TensorView hidden = op.scratch().Matrix(end - begin, hidden_.cols);
   op.GatherRows(hidden_, std::span(hidden_rows_).subspan(begin, end - begin), hidden);
   model_.Logits(op, hidden, logits_of(begin, end - begin));
+  if (op.place().rank != 0) return;
   for (int64_t first = begin, next; first < end; first = next) {
     next = first + 1;
     while (next < end && rows[next].samples == rows[first].samples) ++next;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/ranks/drawn_tokens.h"
+
 namespace braid {
 namespace {
 
@@ -61,6 +63,7 @@ void HeadDrafter::Guess(int pass, const CacheView& cache, const SpecOf& spec_of,
     if (pass > 0) op.GatherRows(all, kept_, before);
     Pass(op, model_, head_, batch, cache, before, hidden, sample_rows_, sampled_);
   });
+  ShareTokens(backend_.communicator(), sampled_);
 }
 
 // The last known token of each sequence, at the position behind the pass's drafts.
@@ -94,7 +97,7 @@ void HeadDrafter::Pass(Ops& op, const Model& model, const DraftHead& head, const
     const int64_t count = std::min(kLogitSlice, hidden.rows - begin);
     const TensorView logits = op.scratch().Matrix(count, model.info().vocab_size);
     model.Logits(op, TensorView::Of(hidden.row(begin), count, hidden.cols), logits);
-    op.Sample({logits, rows.subspan(begin, count), sampled.subspan(begin, count)});
+    if (op.place().rank == 0) op.Sample({logits, rows.subspan(begin, count), sampled.subspan(begin, count)});
   }
 }
 
