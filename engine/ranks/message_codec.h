@@ -25,11 +25,7 @@ class MessageWriter {
   std::vector<std::byte> bytes;
 
  private:
-  void Raw(const void* from, size_t size) {
-    const size_t at = bytes.size();
-    bytes.resize(at + size);
-    if (size > 0) std::memcpy(bytes.data() + at, from, size);
-  }
+  void Raw(const void* from, size_t size);  // out of line: inlined, GCC 12 takes the vector's growth for a fault
   template <PlainField T>
   void One(const T& value) {
     Raw(&value, sizeof(T));

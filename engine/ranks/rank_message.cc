@@ -2,6 +2,13 @@
 
 namespace braid {
 
+void MessageWriter::Raw(const void* from, size_t size) {
+  if (size == 0) return;
+  const size_t at = bytes.size();
+  bytes.resize(at + size);
+  std::memcpy(bytes.data() + at, from, size);
+}
+
 void SendMessage(Communicator& ranks, std::vector<std::byte> message) {
   uint64_t size = message.size();
   ranks.Broadcast(std::as_writable_bytes(std::span(&size, 1)));
