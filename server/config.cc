@@ -269,11 +269,23 @@ absl::Status Config::ValidateFake() const {
   return absl::InvalidArgumentError(absl::StrCat("--fake-step-us: ", fake_step_us, ": --engine fake is needed beside it"));
 }
 
+absl::Status Config::ValidateRanks() const {
+  if (engine.tensor_parallel == 1) return absl::OkStatus();
+  const auto beside = [&](const char* what) {
+    return absl::InvalidArgumentError(absl::StrCat("--tensor-parallel: ", engine.tensor_parallel, ": goes without ", what));
+  };
+  if (fake_engine) return beside("--engine fake");
+  if (tokenizer_only) return beside("--tokenizer-only");
+  if (role != Role::kBoth || !handover_key_file.empty()) return beside("--role and --handover-key-file: ranks hand no prompts over");
+  return absl::OkStatus();
+}
+
 absl::Status Config::Validate() const {
   if (engine.model.empty()) return absl::InvalidArgumentError("MODEL: a checkpoint folder or .gguf file is needed");
   RETURN_IF_ERROR(ValidateNetwork());
   RETURN_IF_ERROR(ValidateRole());
   RETURN_IF_ERROR(ValidateFake());
+  RETURN_IF_ERROR(ValidateRanks());
   return engine.Validate();
 }
 
@@ -287,6 +299,9 @@ absl::StatusOr<Command> ReadCommand(int argc, const char* const* argv, const cha
   CLI::App& serve = *app.add_subcommand("serve", "Load a model and answer requests");
   CLI::App& inspect = *app.add_subcommand("inspect", "Say what lies in a checkpoint and what fits");
   CLI::App& route = *app.add_subcommand("route", "Answer requests by sending them to other processes");
+  CLI::App& rank = *app.add_subcommand("rank", "Be a rank of another process")->group("");  // not listed
+  rank.add_option("FD", command.rank_fd)->required();
+  rank.add_option("RANK", command.rank)->required();
   AddServe(serve, flags);
   AddRoute(route, command.route);
   AddInspect(inspect, command.inspect, memory);
@@ -307,6 +322,10 @@ absl::StatusOr<Command> ReadCommand(int argc, const char* const* argv, const cha
     const auto bytes = ParseBytes(memory);
     if (!bytes.ok()) return absl::InvalidArgumentError(absl::StrCat("--memory: ", bytes.status().message()));
     command.inspect.memory_bytes = *bytes;
+    return command;
+  }
+  if (rank.parsed()) {
+    command.kind = Command::kRank;
     return command;
   }
   if (route.parsed()) {

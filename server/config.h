@@ -74,6 +74,7 @@ struct Config {
   absl::Status ValidateNetwork() const;
   absl::Status ValidateRole() const;
   absl::Status ValidateFake() const;
+  absl::Status ValidateRanks() const;
 };
 
 // `braid inspect`.
@@ -87,10 +88,11 @@ struct InspectConfig {
 
 // What the command line asks for.
 struct Command {
-  enum Kind { kServe, kInspect, kRoute, kPrint } kind = kPrint;
+  enum Kind { kServe, kInspect, kRoute, kRank, kPrint } kind = kPrint;
   Config serve;
   RouterConfig route;
   InspectConfig inspect;
+  int rank_fd = -1, rank = 0;  // kRank: what `serve --tensor-parallel` starts
   std::string text;  // kPrint: help or version
 };
 

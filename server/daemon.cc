@@ -265,6 +265,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Daemon::StartEngine(const TextModel& tex
   if (text.tokenizer != nullptr && text.tokenizer->eos_id().has_value()) {
     engine.eos_token_ids.push_back(*text.tokenizer->eos_id());
   }
+  engine.rank_program = "/proc/self/exe";
   if (!config_.fake_engine) return Engine::Start(engine, checkpoint, &clock_);
   RETURN_IF_ERROR(NeedTokenizer(text, "--engine fake"));
   braid::Log(LogLevel::kWarning, "the engine is a fake: its answers are random words");

@@ -1,8 +1,10 @@
 // braid: serves language models.
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <string>
 
+#include "engine/ranks/rank_worker.h"
 #include "kernels/base/errors.h"
 #include "kernels/base/log.h"
 #include "models/weights/mapped_file.h"
@@ -24,6 +26,7 @@ absl::Status Run(int argc, char** argv) {
       std::fputs(text.c_str(), stdout);
       return absl::OkStatus();
     }
+    case braid::Command::kRank: std::exit(braid::RankMain(command.rank_fd, command.rank));
     case braid::Command::kRoute: braid::SetLogLevel(command.route.log_level); return braid::Router::Run(command.route);
     case braid::Command::kServe: braid::SetLogLevel(command.serve.log_level); return braid::Daemon::Run(command.serve);
   }

@@ -180,6 +180,8 @@ std::vector<Setting> ComputeSettings() {
              [](Config& c, int, const std::string& w) { c.engine.cpu_isa = w; }, "Vector instructions"),
       Number("threads", group, [](Config& c) -> auto& { return c.engine.threads; }, 0, 1024, "Compute threads",
              "every usable CPU"),
+      Number("tensor-parallel", group, [](Config& c) -> auto& { return c.engine.tensor_parallel; }, 1, kMaxTensorParallel,
+             "Processes that share the model, each with its part of heads, widths, threads and memory"),
       Choice("pin-threads", group, {"on", "off"}, "on", [](Config& c, int i, const std::string&) { c.engine.pin_threads = i == 0; },
              "Compute threads have CPUs of their own, and some stand by while other programs take those"),
       Size("memory", group, [](Config& c) -> auto& { return c.engine.memory_bytes; }, "measured",
