@@ -93,6 +93,36 @@ struct GrammarMatcher::State {
     return walker.at_end();
   }
 
+  // The byte that has to come next; -1: there is a choice, or none.
+  int OnlyByte() {
+    const Automaton& automaton = grammar->automaton();
+    const size_t num_frames = frames.size();
+    int only = -1;
+    bool choice = false;
+    for (const StackPlace& place : walker.Expand(places, -1, ReadMode::kToken, &frames)) {
+      choice = choice || !automaton.MarkersOf(place.state).empty();
+      for (const ByteEdge& edge : automaton.EdgesOf(place.state)) {
+        choice = choice || edge.low != edge.high || (only >= 0 && only != edge.low);
+        only = edge.low;
+      }
+    }
+    frames.resize(num_frames);
+    return choice || walker.at_end() ? -1 : only;
+  }
+
+  std::string ForcedText(size_t most) {
+    const std::vector<StackPlace> before = places;
+    const size_t num_frames = frames.size();
+    std::string text;
+    for (int byte; text.size() < most && (byte = OnlyByte()) >= 0; std::swap(places, next)) {
+      if (!walker.Step(places, static_cast<uint8_t>(byte), ReadMode::kToken, &frames, &next)) break;
+      text.push_back(static_cast<char>(byte));
+    }
+    places = before;
+    frames.resize(num_frames);
+    return text;
+  }
+
   std::shared_ptr<const CompiledGrammar> grammar;  // of all matchers on it
   StackWalker walker;
   MaskFill fill;
@@ -152,6 +182,8 @@ void GrammarMatcher::FillMask(std::span<uint32_t> words) const {
   CHECK_GE(words.size(), static_cast<size_t>(state_->grammar->vocabulary().size() + 31) / 32);
   state_->fill.Fill(state_->places, &state_->walker, &state_->frames, words);
 }
+
+std::string GrammarMatcher::ForcedText(size_t most) const { return state_->ForcedText(most); }
 
 size_t GrammarMatcher::num_frames() const { return state_->frames.size(); }
 

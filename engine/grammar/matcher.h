@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -55,6 +56,10 @@ class GrammarMatcher {
   bool CanEnd() const;
   // It is, and nothing may follow: only an end id is left.
   bool MustEnd() const;
+
+  // The bytes that every sentence goes on with from here, as far as these are certain and at most `most`: none where one
+  // may be over or a special token may come.
+  std::string ForcedText(size_t most) const;
 
   // Sets bit id % 32 of words[id / 32] for each token that may come next, clears all others; covers the whole
   // vocabulary. words.size() >= (vocabulary size + 31) / 32. Where the grammar is so ambiguous that this would take

@@ -517,6 +517,56 @@ TEST(GrammarMatcher, AcceptsWhatTheDefinitionSaysForRandomGrammars) {
   EXPECT_GT(accepted, 100);
 }
 
+// The bytes that come one behind the other where the mask leaves one token of one byte and nothing else of one byte.
+std::string ForcedByMasks(GrammarMatcher matcher, const TokenVocabulary& vocabulary, size_t most) {
+  std::string text;
+  while (text.size() < most) {
+    const auto words = MaskOf(matcher, vocabulary.size());
+    Ids may;
+    for (int32_t id = 0; id < vocabulary.size(); ++id) {
+      if (Bit(words, id) && (id < 256 || vocabulary.IsSpecial(id))) may.push_back(id);
+    }
+    if (may.size() != 1 || may[0] >= 256) return text;
+    text += static_cast<char>(may[0]);
+    EXPECT_TRUE(matcher.AcceptToken(may[0]));
+  }
+  return text;
+}
+
+TEST(GrammarMatcher, ForcedTextIsWhatMasksLeaveForRandomGrammars) {
+  std::mt19937 random(23);
+  const auto vocabulary = SmallVocabulary({}, {"<m>"});
+  size_t forced = 0;
+  for (int i = 0; i < 400 && !HasFailure(); ++i) {
+    const auto compiled = CompiledGrammar::Compile(RandomGrammar(&random).Make(), vocabulary);
+    if (!compiled.ok()) continue;
+    GrammarMatcher matcher(*compiled);
+    for (int tries = 0; tries < 20; ++tries) {
+      const std::string expected = ForcedByMasks(matcher, *vocabulary, 9);
+      const auto before = MaskOf(matcher, vocabulary->size());
+      ASSERT_EQ(matcher.ForcedText(9), expected) << "grammar " << i;
+      ASSERT_EQ(matcher.ForcedText(1), expected.substr(0, 1)) << "grammar " << i;
+      ASSERT_EQ(MaskOf(matcher, vocabulary->size()), before) << "grammar " << i;
+      forced += expected.size();
+      const char c = "abc\"<"[random() % 5];
+      matcher.AcceptBytes({&c, 1});
+    }
+  }
+  EXPECT_GT(forced, 300u);
+}
+
+TEST(TokenVocabulary, LongestPrefixIsTheLongestOrdinaryToken) {
+  const auto vocabulary = SmallVocabulary({"ab", "abcd", "abce", "a"}, {"abc"});
+  EXPECT_EQ(vocabulary->LongestPrefixOf("abcx"), 256);
+  EXPECT_EQ(vocabulary->LongestPrefixOf("abcdx"), 257);
+  EXPECT_EQ(vocabulary->LongestPrefixOf("abce"), 258);
+  EXPECT_EQ(vocabulary->LongestPrefixOf("ac"), 259);  // the last of those that are equal
+  EXPECT_EQ(vocabulary->LongestPrefixOf("\xff"), 255);
+  EXPECT_EQ(vocabulary->LongestPrefixOf(""), -1);
+  EXPECT_EQ(TokenVocabulary::Make({"b", "bc"}, {false, false}, {})->LongestPrefixOf("a"), -1);
+  EXPECT_EQ(TokenVocabulary::Make({"b", "bc"}, {false, false}, {})->LongestPrefixOf("c"), -1);
+}
+
 TEST(GrammarMask, IsWhatTakingEachTokenSaysForRandomGrammars) {
   std::mt19937 random(7);
   std::vector<std::string> words{"\"\"", "\xC3\xA9", "<m", "m>"};

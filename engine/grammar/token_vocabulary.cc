@@ -47,4 +47,16 @@ std::span<const int32_t> TokenVocabulary::MarkerIds(std::string_view text) const
   return found->second;
 }
 
+int32_t TokenVocabulary::LongestPrefixOf(std::string_view text) const {
+  int32_t longest = -1;
+  int node = -1, depth = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<uint8_t>(c);
+    node = trie_.FromByte(node, byte);
+    if (node >= trie_.size() || trie_[node].byte != byte || trie_[node].depth != ++depth) break;
+    if (trie_[node].entry < trie_.OwnEnd(node)) longest = ordered_[trie_.OwnEnd(node) - 1];
+  }
+  return longest;
+}
+
 }  // namespace braid

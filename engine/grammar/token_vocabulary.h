@@ -38,6 +38,10 @@ class TokenVocabulary {
   const ByteTrie& trie() const { return trie_; }
   std::span<const int32_t> ordered() const { return ordered_; }
 
+  // The longest ordinary token that `text` begins with, of equal ones the last (byte tokens stand before characters);
+  // -1: there is none.
+  int32_t LongestPrefixOf(std::string_view text) const;
+
   // Masks that any grammar over this vocabulary may use. Thread-safe.
   SharedMasks& shared_masks() const { return *shared_masks_; }
 
