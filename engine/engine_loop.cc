@@ -173,7 +173,6 @@ void EngineLoop::Step() {
   DropLoaded(plan);
   const int64_t drafted_ns = clock_->NowNs();
   runner_->Forward(plan, spec_of_);
-  MaskSamples(plan);
   std::vector<RowOutput> outputs = runner_->Sample(spec_of_);
   watchdog_.End();
   CountStep(plan);
@@ -216,11 +215,10 @@ void EngineLoop::Take(SubmitMessage message, std::vector<SchedulerEvent>* events
                          .end_ids = end_ids,
                          .prompt_logprobs = request.prompt_logprobs}};
     if (request.constraint != nullptr) {
-      sequence.constraint = std::make_unique<TokenConstraint>(request.constraint, info_.vocab_size);
+      sequence.constraint = std::make_unique<LookaheadConstraint>(request.constraint, info_.vocab_size);
+      sequence.spec.constraint = sequence.constraint.get();
     }
-    // A mask is made for one token at a time.
-    sequence.takes_drafts = config_.scheduler.max_drafts > 0 && request.constraint == nullptr;
-    if (sequence.takes_drafts) sequence.drafter = DrafterFor(request);
+    if (speculates()) sequence.drafter = DrafterFor(request);
     for (const int32_t token : request.output) {
       if (sequence.constraint != nullptr) sequence.constraint->Commit(token);
       if (sequence.drafter != nullptr) sequence.drafter->Append(token);
@@ -259,14 +257,20 @@ void EngineLoop::AddDrafts(std::vector<SchedulerEvent>* events) {
   if (config_.adapt_drafts) num_drafts_ = draft_length_.Choose(static_cast<int>(undrafted_.size()));
   for (const SequenceId id : std::exchange(undrafted_, {})) {
     const auto found = sequences_.find(id);
-    if (found == sequences_.end()) continue;
-    SequenceDrafts drafts{.id = id, .count = num_drafts_, .tokens = {}};
-    if (Drafter* const drafter = found->second.drafter.get(); drafter != nullptr && num_drafts_ > 0) {
-      drafts.tokens = drafter->Propose(num_drafts_);
-      drafts.count = static_cast<int>(drafts.tokens.size());
-    }
+    if (found == sequences_.end() || num_drafts_ == 0) continue;
+    SequenceDrafts drafts = DraftsFor(id, found->second);
     if (drafts.count > 0) events->push_back(std::move(drafts));
   }
+}
+
+// The draft head's are left to the ranks: it guesses under the masks.
+SequenceDrafts EngineLoop::DraftsFor(SequenceId id, LiveSequence& sequence) const {
+  SequenceDrafts drafts{.id = id, .count = num_drafts_, .tokens = {}};
+  if (sequence.drafter == nullptr) return drafts;
+  drafts.tokens = sequence.drafter->Propose(num_drafts_);
+  if (sequence.constraint != nullptr) sequence.constraint->Shape(num_drafts_, &drafts.tokens);
+  drafts.count = static_cast<int>(drafts.tokens.size());
+  return drafts;
 }
 
 void EngineLoop::Take(const CancelMessage& message, std::vector<SchedulerEvent>* events) {
@@ -304,18 +308,6 @@ void EngineLoop::Take(const RankLostMessage& message, std::vector<SchedulerEvent
 void EngineLoop::DropLoaded(const StepPlan& plan) {
   for (const RowAdmission& admission : plan.admitted) {
     if (admission.loads) sequences_.at(admission.id).image = nullptr;
-  }
-}
-
-// Masks need the tokens just committed: they are made between Forward and Sample.
-void EngineLoop::MaskSamples(const StepPlan& plan) {
-  for (const SequenceStep& step : plan.steps) {
-    if (!step.samples) continue;
-    const auto found = sequences_.find(step.id);
-    if (found == sequences_.end() || found->second.constraint == nullptr) continue;
-    SamplingSpec& spec = found->second.spec;
-    spec.mask = found->second.constraint->Mask();
-    spec.may_end = found->second.constraint->MustEnd();
   }
 }
 
@@ -367,7 +359,7 @@ void EngineLoop::Tell(std::span<const Committed> news, std::span<const RowOutput
   if (ended) {
     AddEnd(news.back(), sequence, &event);
     if (requests_.at(sequence.request).request.hold) event.held = HeldOf(id);
-  } else if (sequence.takes_drafts) {
+  } else if (speculates()) {
     undrafted_.push_back(id);
   }
   requests_.at(sequence.request).request.on_event(std::move(event));
@@ -449,8 +441,7 @@ DraftedStep EngineLoop::CountDrafts(const StepPlan& plan, const std::vector<RowO
     counters.steps += step.num_drafts > 0;
     counters.draft_tokens += step.num_drafts;
     drafted.alone = drafted.alone && !step.prefill;
-    const auto found = sequences_.find(step.id);
-    drafted.decodes += !step.prefill && found != sequences_.end() && found->second.takes_drafts;
+    drafted.decodes += !step.prefill && speculates() && sequences_.contains(step.id);
   }
   for (size_t i = 1, place = 0; i < outputs.size(); ++i) {
     const LogitRow &before = outputs[i - 1].where, &here = outputs[i].where;

@@ -70,9 +70,8 @@ class EngineLoop {
     RequestHandle request = 0;
     int index = 0;
     SamplingSpec spec;
-    std::unique_ptr<TokenConstraint> constraint;  // null: none
-    bool takes_drafts = false;
-    std::unique_ptr<Drafter> drafter;             // null: the draft head, if it takes drafts
+    std::unique_ptr<LookaheadConstraint> constraint;  // null: none
+    std::unique_ptr<Drafter> drafter;                 // null: the draft head, if anybody
     std::vector<TokenLogprobs> prompt_logprobs;  // of prompt positions 1.., while not yet told
     std::shared_ptr<const SequenceImage> image;  // until it is loaded
   };
@@ -85,7 +84,9 @@ class EngineLoop {
   void Run();
   void Step();
   std::vector<SchedulerEvent> TakeInbox();
+  bool speculates() const { return config_.scheduler.max_drafts > 0; }
   std::unique_ptr<Drafter> DrafterFor(const GenerateRequest& request) const;
+  SequenceDrafts DraftsFor(SequenceId id, LiveSequence& sequence) const;
   void AddDrafts(std::vector<SchedulerEvent>* events);
   void Take(SubmitMessage message, std::vector<SchedulerEvent>* events);
   void Take(const CancelMessage& message, std::vector<SchedulerEvent>* events);
@@ -96,7 +97,6 @@ class EngineLoop {
   void DropLoaded(const StepPlan& plan);
   std::shared_ptr<const HeldPrompt> HeldOf(SequenceId id);
   std::string NameOf(SequenceId id) const;
-  void MaskSamples(const StepPlan& plan);
   StepResult ResultOf(uint64_t epoch, std::vector<RowOutput>& outputs);
   void Publish(const std::vector<Committed>& committed, const std::vector<RowOutput>& outputs);
   void Tell(std::span<const Committed> news, std::span<const RowOutput> outputs);

@@ -17,6 +17,7 @@ using testing::Ask;
 using testing::AskAll;
 using testing::AskChoices;
 using testing::Choice;
+using testing::RandomTokens;
 using testing::kClock;
 using testing::StartTiny;
 using testing::StatsWhenIdle;
@@ -51,12 +52,6 @@ class Prompter : public Drafter {
   std::mt19937 random_;
   size_t next_ = 0;
 };
-
-Tokens RandomTokens(std::mt19937& random, int count) {
-  Tokens tokens(count);
-  for (int32_t& token : tokens) token = random() % 250;
-  return tokens;
-}
 
 // Who drafts: a prompter, of which much holds, or the model's own head, of which some does.
 enum class Who { kPrompter, kDraftHead };
@@ -226,17 +221,6 @@ TEST_P(EngineSpeculation, LaterTurnsStartBehindAnswersThatDraftsMade) {
     }
   }
   EXPECT_GT(cached_of_answers, 4 * 3 * 32);
-}
-
-TEST_P(EngineSpeculation, ConstrainedSequencesGoWithoutDrafts) {
-  GenerateRequest request = Request(30, 40);
-  auto constraint = std::make_shared<ConstraintSpec>();
-  constraint->bad_words = {{AskPlain(request)[0].tokens[10]}};
-  request.constraint = constraint;
-  const Choice expected = AskPlain(request)[0];
-  const auto engine = StartWith(Drafting(4));
-  ExpectEqualBits(Ask(*engine, request), expected);
-  EXPECT_EQ(StatsWhenIdle(*engine).speculation.steps, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EngineSpeculation,

@@ -2,8 +2,11 @@
 // not be said. A function of the request and the tokens so far; nothing else is kept.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,30 +32,32 @@ struct ConstraintSpec {
   std::vector<std::vector<int32_t>> bad_words;  // token sequences, none empty
 };
 
-// Thread: engine.
+// A copy goes its own way from there. Thread: engine.
 class TokenConstraint {
  public:
-  // `vocab_size`: of the logits; ids past the tokenizer's are never allowed while a mask is set.
-  TokenConstraint(std::shared_ptr<const ConstraintSpec> spec, int vocab_size);
+  explicit TokenConstraint(std::shared_ptr<const ConstraintSpec> spec);
 
-  // The mask of the next token, one bit an id, valid until the next call; null: anything may come. Never all zero.
-  const uint32_t* Mask();
-  // Goes on by the token that came.
-  void Commit(int32_t token);
+  // Sets the bits of the tokens that may come next, clears all others: one bit an id of the logits, of which those past
+  // the tokenizer's may never come. At least one is set. False, and `words` mean nothing: anything may come.
+  bool FillMask(std::span<uint32_t> words) const;
+  // Goes on by the token that came; false when it is one that may not come here.
+  bool Commit(int32_t token);
   // Only an end of sequence can follow.
-  bool MustEnd() const { return in_answer() && matcher_ != nullptr && matcher_->MustEnd(); }
+  bool MustEnd() const { return BindsAnswer() && matcher_->MustEnd(); }
+  // Guesses at most `count` tokens where what comes next is certain: they spell it, in the fewest pieces from the left.
+  std::vector<int32_t> Forced(int count) const;
 
  private:
-  bool in_answer() const { return !in_reasoning_; }
+  bool BindsAnswer() const { return !in_reasoning_ && matcher_.has_value(); }
   void CommitReasoning(int32_t token);
-  void CommitAnswer(int32_t token);
+  bool CommitAnswer(int32_t token);
   bool ForcesClosing() const;
-  void AllowOnly(int32_t id);
-  void ForbidBadWords();
+  int32_t NextClosing() const { return spec_->closing_ids[std::min(closing_next_, spec_->closing_ids.size() - 1)]; }
+  bool EndsBadWord(const std::vector<int32_t>& word) const;
+  bool EndsBadWord(int32_t token) const;
 
-  const std::shared_ptr<const ConstraintSpec> spec_;
-  std::unique_ptr<GrammarMatcher> matcher_;  // null: no grammar
-  std::vector<uint32_t> words_;
+  std::shared_ptr<const ConstraintSpec> spec_;  // of all choices of its request
+  std::optional<GrammarMatcher> matcher_;       // none: no grammar
   bool in_reasoning_;
   bool answer_begun_ = false;
   bool over_budget_ = false;         // and a line has ended, or the grace is over: closing_ids are forced

@@ -1,92 +1,21 @@
 #include "engine/grammar/token_constraint.h"
 
-#include <gtest/gtest.h>
-
-#include <set>
-
-#include "engine/grammar/grammar_sources.h"
-#include "kernels/base/errors.h"
-#include "kernels/base/json.h"
+#include "engine/grammar/test_constraint.h"
 
 namespace braid {
 namespace {
 
-// Ids: 0..9 the tokens below, 10 the end.
-const std::vector<std::string> kTokens = {"a", "b", "ab", "\n", "x", "</think>", "<think>", "</", "think>", " a", "<end>"};
-constexpr int kVocab = 11, kEnd = 10, kClose = 5, kOpen = 6;
+class TokenConstraintTest : public testing::ConstraintTest {};
 
-std::unique_ptr<Tokenizer> MakeTokenizer() {
-  Json vocab = Json::object(), added = Json::array();
-  for (int id = 0; id < kVocab; ++id) {
-    std::string spelled = kTokens[id] == "\n" ? "\xc4\x8a" : kTokens[id];
-    if (spelled[0] == ' ') spelled = "\xc4\xa0" + spelled.substr(1);
-    vocab[spelled] = id;
-    if (id != kClose && id != kOpen && id != kEnd) continue;
-    added.push_back(Json{{"id", id}, {"content", kTokens[id]}, {"special", true}, {"single_word", false},
-                         {"lstrip", false}, {"rstrip", false}, {"normalized", false}});
-  }
-  Json json;
-  const Json level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  json["version"] = "1.0";
-  json["added_tokens"] = added;
-  json["normalizer"] = nullptr;
-  json["pre_tokenizer"] = level;
-  json["post_processor"] = nullptr;
-  json["decoder"] = level;
-  json["model"] = Json{{"type", "BPE"}, {"vocab", vocab}, {"merges", Json::array()}};
-  auto tokenizer = Tokenizer::FromJson(WriteJson(json));
-  CHECK(tokenizer.ok()) << tokenizer.status().ToString();
-  return *std::move(tokenizer);
-}
-
-class TokenConstraintTest : public testing::Test {
- protected:
-  TokenConstraintTest() : tokenizer_(MakeTokenizer()) {
-    spec_.tokenizer = tokenizer_.get();
-    spec_.end_ids = {kEnd};
-  }
-  void SetRegex(const char* pattern) {
-    std::vector<bool> special(kVocab);
-    special[kClose] = special[kOpen] = special[kEnd] = true;
-    auto vocabulary = TokenVocabulary::Make(kTokens, special, {kEnd});
-    auto grammar = RegexGrammar(pattern);
-    CHECK(grammar.ok()) << grammar.status().ToString();
-    auto compiled = CompiledGrammar::Compile(*std::move(grammar), vocabulary);
-    CHECK(compiled.ok()) << compiled.status().ToString();
-    spec_.grammar = *compiled;
-  }
-  void SetReasoning(bool inside, int budget, int grace = 0) {
-    spec_.starts_in_reasoning = inside;
-    spec_.reasoning_begin = inside ? -1 : kOpen;
-    spec_.reasoning_end = "</think>";
-    spec_.closing_ids = {kClose};
-    spec_.thinking_budget = budget;
-    spec_.thinking_grace = grace;
-  }
-  TokenConstraint Make() { return TokenConstraint(std::make_shared<ConstraintSpec>(spec_), kVocab); }
-
-  // The ids of a mask; {-1} for none.
-  static std::set<int> Ids(const uint32_t* mask) {
-    if (mask == nullptr) return {-1};
-    std::set<int> out;
-    for (int id = 0; id < kVocab; ++id) {
-      if (mask[id / 32] >> (id % 32) & 1) out.insert(id);
-    }
-    return out;
-  }
-
-  const std::unique_ptr<Tokenizer> tokenizer_;
-  ConstraintSpec spec_;
-};
-
+using testing::kEnd, testing::kClose, testing::kOpen;
 using Set = std::set<int>;
 
 TEST_F(TokenConstraintTest, GrammarBindsEveryToken) {
   SetRegex("ab+");
   TokenConstraint constraint = Make();
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{0, 2}));
+  EXPECT_EQ(Ids(constraint), (Set{0, 2}));
   constraint.Commit(2);
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{1, kEnd}));
+  EXPECT_EQ(Ids(constraint), (Set{1, kEnd}));
   EXPECT_FALSE(constraint.MustEnd());
 }
 
@@ -95,62 +24,62 @@ TEST_F(TokenConstraintTest, GrammarWaitsForTheEndOfTheReasoning) {
   SetReasoning(true, -1);
   TokenConstraint constraint = Make();
   for (int token : {4, 0, 3}) {
-    EXPECT_EQ(Ids(constraint.Mask()), (Set{-1}));
+    EXPECT_EQ(Ids(constraint), (Set{-1}));
     constraint.Commit(token);
   }
   constraint.Commit(7);  // "</" and "think>": the marker spelled in two tokens
   constraint.Commit(8);
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{0, 2}));
+  EXPECT_EQ(Ids(constraint), (Set{0, 2}));
   constraint.Commit(2);
   EXPECT_TRUE(constraint.MustEnd());
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{kEnd}));
+  EXPECT_EQ(Ids(constraint), (Set{kEnd}));
 }
 
 TEST_F(TokenConstraintTest, ModelMayOpenItsReasoning) {
   SetRegex("ab");
   SetReasoning(false, -1);
   TokenConstraint constraint = Make();
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{0, 2, kOpen}));
+  EXPECT_EQ(Ids(constraint), (Set{0, 2, kOpen}));
   constraint.Commit(kOpen);
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{-1}));
+  EXPECT_EQ(Ids(constraint), (Set{-1}));
   constraint.Commit(kClose);
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{0, 2}));
+  EXPECT_EQ(Ids(constraint), (Set{0, 2}));
 }
 
 TEST_F(TokenConstraintTest, BudgetClosesTheReasoning) {
   SetReasoning(true, 2);
   TokenConstraint constraint = Make();
   for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(Ids(constraint.Mask()), (Set{-1}));
+    EXPECT_EQ(Ids(constraint), (Set{-1}));
     constraint.Commit(4);
   }
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{kClose}));
+  EXPECT_EQ(Ids(constraint), (Set{kClose}));
   constraint.Commit(kClose);
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{-1}));
+  EXPECT_EQ(Ids(constraint), (Set{-1}));
   SetReasoning(true, 0);
-  EXPECT_EQ(Ids(Make().Mask()), (Set{kClose}));
+  EXPECT_EQ(Ids(Make()), (Set{kClose}));
 }
 
 TEST_F(TokenConstraintTest, GraceLetsTheLineEnd) {
   SetReasoning(true, 1, 5);
   TokenConstraint constraint = Make();
   constraint.Commit(4);
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{-1}));
+  EXPECT_EQ(Ids(constraint), (Set{-1}));
   constraint.Commit(3);
-  EXPECT_EQ(Ids(constraint.Mask()), (Set{kClose}));
+  EXPECT_EQ(Ids(constraint), (Set{kClose}));
   SetReasoning(true, 1, 2);
   TokenConstraint long_line = Make();
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(Ids(long_line.Mask()), (Set{-1}));
+    EXPECT_EQ(Ids(long_line), (Set{-1}));
     long_line.Commit(4);
   }
-  EXPECT_EQ(Ids(long_line.Mask()), (Set{kClose}));
+  EXPECT_EQ(Ids(long_line), (Set{kClose}));
 }
 
 TEST_F(TokenConstraintTest, BadWordsAreNotSaid) {
   spec_.bad_words = {{4}, {0, 1, 0}};
   TokenConstraint constraint = Make();
-  const auto forbids = [&](int id) { return !Ids(constraint.Mask()).contains(id); };
+  const auto forbids = [&](int id) { return !Ids(constraint).contains(id); };
   EXPECT_TRUE(forbids(4));
   EXPECT_FALSE(forbids(0));
   for (int token : {2, 0, 1}) constraint.Commit(token);
@@ -162,7 +91,62 @@ TEST_F(TokenConstraintTest, BadWordsAreNotSaid) {
 TEST_F(TokenConstraintTest, DeadEndsEndTheSequence) {
   SetRegex("x");
   spec_.bad_words = {{4}};
-  EXPECT_EQ(Ids(Make().Mask()), (Set{kEnd}));
+  EXPECT_EQ(Ids(Make()), (Set{kEnd}));
+}
+
+TEST_F(TokenConstraintTest, CommitSaysWhatMayNotCome) {
+  SetRegex("(ab)+");
+  spec_.bad_words = {{2, 2}};
+  TokenConstraint constraint = Make();
+  EXPECT_TRUE(constraint.Commit(0));
+  EXPECT_FALSE(TokenConstraint(constraint).Commit(0));
+  EXPECT_FALSE(TokenConstraint(constraint).Commit(kEnd));
+  EXPECT_TRUE(constraint.Commit(1));
+  EXPECT_TRUE(constraint.Commit(2));
+  EXPECT_FALSE(TokenConstraint(constraint).Commit(2));  // a bad word
+  EXPECT_TRUE(constraint.Commit(kEnd));
+  SetReasoning(true, 0);
+  EXPECT_FALSE(Make().Commit(4));
+  EXPECT_TRUE(Make().Commit(kClose));
+}
+
+using Tokens = std::vector<int32_t>;
+
+TEST_F(TokenConstraintTest, ForcedTextIsSpelledInTheFewestTokensFromTheLeft) {
+  SetRegex("x(abab a|abab ab)x*");
+  const TokenConstraint constraint = Make();
+  EXPECT_EQ(constraint.Forced(9), (Tokens{4, 2, 2, 9}));
+  EXPECT_EQ(constraint.Forced(2), (Tokens{4, 2}));
+  EXPECT_EQ(constraint.Forced(0), Tokens());
+  SetRegex("a(b|x)");
+  TokenConstraint branching = Make();
+  EXPECT_EQ(branching.Forced(9), Tokens{0});
+  branching.Commit(0);
+  EXPECT_EQ(branching.Forced(9), Tokens());
+  branching.Commit(1);
+  EXPECT_EQ(branching.Forced(9), Tokens());  // the end is drawn, not guessed
+  SetRegex("qa");                            // no token says q
+  EXPECT_EQ(Make().Forced(9), Tokens());
+}
+
+TEST_F(TokenConstraintTest, AnAnswerIsNotForcedWhereReasoningMayComeFirst) {
+  SetRegex("ab");
+  SetReasoning(false, -1);
+  TokenConstraint constraint = Make();
+  EXPECT_EQ(constraint.Forced(4), Tokens());
+  constraint.Commit(0);
+  EXPECT_EQ(constraint.Forced(4), Tokens{1});
+  SetReasoning(true, 1);
+  spec_.closing_ids = {7, 8};
+  TokenConstraint inside = Make();
+  EXPECT_EQ(inside.Forced(4), Tokens());
+  inside.Commit(4);
+  EXPECT_EQ(inside.Forced(4), (Tokens{7, 8}));
+  EXPECT_EQ(inside.Forced(1), Tokens{7});
+  inside.Commit(7);
+  EXPECT_EQ(inside.Forced(4), Tokens{8});
+  inside.Commit(8);
+  EXPECT_EQ(inside.Forced(4), Tokens{2});
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ namespace braid {
 SampleRow SampleRowOf(const LogitRow& logit_row, const SequenceRow& row, const SamplingSpec& spec) {
   const std::span tokens = std::span<const int32_t>(row.tokens).first(logit_row.position + 1);
   const std::span<const int32_t> output = tokens.subspan(row.prompt_tokens);
+  const RowMask mask = spec.constraint != nullptr ? spec.constraint->Behind(output) : RowMask();
   const SamplingParams& p = spec.params;
   SampleRow out{.temperature = p.temperature,
                 .top_p = p.top_p,
@@ -20,9 +21,9 @@ SampleRow SampleRowOf(const LogitRow& logit_row, const SequenceRow& row, const S
                 .output = output,
                 .logit_bias = p.logit_bias,
                 .allowed_ids = p.allowed_token_ids,
-                .mask = spec.mask,
+                .mask = mask.words,
                 .top_logprobs = p.logprobs};
-  if (static_cast<int>(output.size()) < spec.min_tokens && !spec.may_end) out.banned_ids = spec.end_ids;
+  if (static_cast<int>(output.size()) < spec.min_tokens && !mask.must_end) out.banned_ids = spec.end_ids;
   return out;
 }
 

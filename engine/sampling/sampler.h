@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/batch_builder.h"
+#include "engine/grammar/lookahead_constraint.h"
 #include "engine/sampling/sampling_params.h"
 #include "kernels/sample/sample.h"
 
@@ -20,15 +21,15 @@ struct SamplingSpec {
   int min_tokens = 0;
   std::vector<int32_t> end_ids;      // end-of-sequence and stop ids
   int prompt_logprobs = -1;          // GenerateRequest's
-  const uint32_t* mask = nullptr;    // of the next token, one bit an id; null: all
-  bool may_end = false;              // before min_tokens, for the mask leaves nothing else
+  LookaheadConstraint* constraint = nullptr;  // which has taken all tokens that came; null: none
 };
 
 // Answers a live sequence's spec; null when it has ended.
 using SpecOf = std::function<const SamplingSpec*(SequenceId)>;
 
 // One sampled row of `logit_rows` as the sampling operation wants it: drawn with the tokens up to its position known,
-// drafts among them. Spans borrow from `row` and `spec`.
+// drafts among them. Spans and mask borrow from `row` and `spec`. Where its constraint leaves nothing but an end, a
+// sequence may end before min_tokens.
 SampleRow SampleRowOf(const LogitRow& logit_row, const SequenceRow& row, const SamplingSpec& spec);
 
 }  // namespace braid

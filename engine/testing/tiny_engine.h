@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -48,6 +49,12 @@ inline std::vector<std::vector<Choice>> AskAll(Engine& engine, const std::vector
 inline std::vector<Choice> AskChoices(Engine& engine, const GenerateRequest& request) { return AskAll(engine, {request})[0]; }
 
 inline Choice Ask(Engine& engine, const GenerateRequest& request) { return AskChoices(engine, request)[0]; }
+
+inline std::vector<int32_t> RandomTokens(std::mt19937& random, int count) {
+  std::vector<int32_t> tokens(static_cast<size_t>(count));
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % 250);
+  return tokens;
+}
 
 // Whether it comes to hold; false after several seconds.
 inline bool Eventually(const std::function<bool()>& holds) {
