@@ -24,8 +24,9 @@ bool TouchesWord(std::string_view text, size_t begin, size_t end) {
   return (ClassAt(before, BeginOfLastCharacter(before)) & kWord) || (ClassAt(text, end) & kWord);
 }
 
-size_t BeginOfSpacesBefore(std::string_view text, size_t end) {
-  while (end > 0) {
+// Looks back no further than `floor`.
+size_t BeginOfSpacesBefore(std::string_view text, size_t end, size_t floor) {
+  while (end > floor) {
     const size_t begin = BeginOfLastCharacter(text.substr(0, end));
     if (!(ClassAt(text, begin) & kSpace)) break;
     end = begin;
@@ -85,10 +86,10 @@ void AddedTokenFinder::Cut(std::string_view text, bool skip_special, Sink sink) 
     const AddedToken& token = *match.token;
     if (skip_special && token.special) continue;
     if (token.single_word && TouchesWord(text, match.begin, match.end)) continue;
-    // Spaces that the token before took stay with it.
-    size_t begin = token.lstrip ? BeginOfSpacesBefore(text, match.begin) : match.begin;
+    // Spaces that the token before took stay with it. No space is looked at twice, also where tokens are spaces.
+    size_t begin = token.lstrip ? BeginOfSpacesBefore(text, match.begin, done) : match.begin;
     begin = std::max(begin, done);
-    const size_t end = token.rstrip ? EndOfSpacesBehind(text, match.end) : match.end;
+    const size_t end = token.rstrip ? EndOfSpacesBehind(text, std::max(match.end, done)) : match.end;
     if (begin > done) sink(text.substr(done, begin - done), nullptr);
     sink(text.substr(begin, std::max(begin, end) - begin), &token);
     done = std::max(done, end);

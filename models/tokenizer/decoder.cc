@@ -186,11 +186,19 @@ void Decoder::Run::FeedStrip(size_t step, std::string_view token, std::string* o
   if (token.empty()) return;
   state.stripped = s.start;  // the front ends with the first other character
   if (s.stop == 0) return Feed(step + 1, token, out);
-  state.held.append(token);
-  const std::string text = std::move(state.held);
-  const size_t certain = StripEnd(text, s.content, s.stop).size();
-  state.held = text.substr(certain);
-  if (certain > 0) Feed(step + 1, std::string_view(text).substr(0, certain), out);
+  // Held back are copies of the one character that may be the last ones.
+  const std::string_view rest = StripEnd(token, s.content, s.stop);
+  std::string certain;
+  if (!rest.empty()) {
+    certain = std::move(state.held).append(rest);
+    state.held = token.substr(rest.size());
+  } else {
+    const size_t copies = (state.held.size() + token.size()) / s.content.size(), kept = std::min(copies, s.stop);
+    state.held.append(token);
+    certain = state.held.substr(kept * s.content.size());
+    state.held.resize(kept * s.content.size());
+  }
+  if (!certain.empty()) Feed(step + 1, certain, out);
 }
 
 void Decoder::Run::FeedMetaspace(size_t step, std::string_view token, std::string* out) {

@@ -1,5 +1,7 @@
 #include "models/tokenizer/json_steps.h"
 
+#include <algorithm>
+
 #include "kernels/base/errors.h"
 #include "models/tokenizer/unicode.h"
 
@@ -8,6 +10,7 @@ namespace {
 
 constexpr size_t kMaxSteps = 64;
 constexpr int kMaxNesting = 8;
+constexpr double kMaxGrowth = 4096;  // of a text by all steps of a section; real files stay below a hundred
 
 absl::Status Unknown(const JsonField& field, const std::string& type) {
   return absl::UnimplementedError(absl::StrCat(field.path(), ".type \"", type, "\" is not supported"));
@@ -55,9 +58,11 @@ absl::StatusOr<SplitBehavior> ReadBehavior(const JsonField& field, std::string_v
   return field.Wrong("Isolated, Removed, MergedWithPrevious, MergedWithNext or Contiguous");
 }
 
+bool IsOneCharacter(std::string_view text) { return !text.empty() && ReadUtf8(text, 0).length == text.size(); }
+
 absl::StatusOr<std::string> ReadMark(const JsonField& field) {
   ASSIGN_OR_RETURN(std::string mark, field.StringOr("\u2581"));
-  if (mark.empty() || ReadUtf8(mark, 0).length != mark.size()) return field.Wrong("one character");
+  if (!IsOneCharacter(mark)) return field.Wrong("one character");
   return mark;
 }
 
@@ -172,6 +177,7 @@ absl::Status ReadPreTokenizer(const JsonField& field, const std::string& type, s
 absl::StatusOr<DecoderStep> ReadStripDecoder(const JsonField& field) {
   DecoderStep step{.kind = DecoderStep::kStrip};
   ASSIGN_OR_RETURN(step.content, field.Member("content").String());
+  if (!IsOneCharacter(step.content)) return field.Member("content").Wrong("one character");
   ASSIGN_OR_RETURN(const int64_t start, field.Member("start").IntegerOr(0));
   ASSIGN_OR_RETURN(const int64_t stop, field.Member("stop").IntegerOr(0));
   if (start < 0 || stop < 0) return field.Wrong("an object whose start and stop are not negative");
@@ -216,17 +222,47 @@ absl::Status ReadDecoder(const JsonField& field, const std::string& type, std::v
   return absl::OkStatus();
 }
 
+// How many times as long a text may be after a step, at most; steps that make it longer only once count as none.
+double GrowthOf(const Pattern& pattern, const std::string& content) {
+  return 1 + static_cast<double>(content.size()) / static_cast<double>(std::max<size_t>(pattern.least_bytes(), 1));
+}
+
+double GrowthOf(const NormalizerStep& step) {
+  if (step.kind == NormalizerStep::kReplace) return GrowthOf(step.pattern, step.content);
+  return step.kind == NormalizerStep::kByteAlphabet ? 2 : 1 + static_cast<double>(step.content.size());
+}
+
+double GrowthOf(const SplitStep& step) {
+  if (step.kind == SplitStep::kPattern) return 1;
+  return 2 + static_cast<double>(step.mark.size());
+}
+
+double GrowthOf(const DecoderStep& step) {
+  return step.kind == DecoderStep::kReplace ? GrowthOf(step.pattern, step.content) : 1;
+}
+
+// Steps after steps could make a text, and the time it takes, grow with the power of their number.
+template <class Step>
+absl::Status CheckGrowth(const JsonField& field, const std::vector<Step>& steps) {
+  double growth = 1;
+  for (const Step& step : steps) growth *= GrowthOf(step);
+  if (growth <= kMaxGrowth) return absl::OkStatus();
+  return field.Wrong(absl::StrCat("steps that make a text at most ", kMaxGrowth, " times as long"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<NormalizerStep>> NormalizerSteps(const JsonField& normalizer) {
   std::vector<NormalizerStep> steps;
   RETURN_IF_ERROR(ReadSteps(normalizer, "normalizers", 0, ReadNormalizer, &steps));
+  RETURN_IF_ERROR(CheckGrowth(normalizer, steps));
   return steps;
 }
 
 absl::StatusOr<std::vector<SplitStep>> SplitSteps(const JsonField& pre_tokenizer) {
   std::vector<SplitStep> steps;
   RETURN_IF_ERROR(ReadSteps(pre_tokenizer, "pretokenizers", 0, ReadPreTokenizer, &steps));
+  RETURN_IF_ERROR(CheckGrowth(pre_tokenizer, steps));
   return steps;
 }
 
@@ -234,6 +270,7 @@ absl::StatusOr<std::vector<DecoderStep>> DecoderSteps(const JsonField& decoder) 
   if (decoder.is_null()) return std::vector<DecoderStep>{{.kind = DecoderStep::kJoinSpace}};
   std::vector<DecoderStep> steps;
   RETURN_IF_ERROR(ReadSteps(decoder, "decoders", 0, ReadDecoder, &steps));
+  RETURN_IF_ERROR(CheckGrowth(decoder, steps));
   return steps;
 }
 

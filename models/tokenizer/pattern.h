@@ -34,6 +34,9 @@ class Pattern {
   // An empty match is never returned at `last_end`, the end of the match before.
   std::optional<ByteRange> Next(std::string_view text, size_t from, std::optional<size_t> last_end) const;
 
+  // No match has fewer bytes; 0 also where that is not known.
+  size_t least_bytes() const { return literal_.size(); }
+
   // The matcher by hand, if there is one.
   KnownMatcher known() const { return known_; }
 

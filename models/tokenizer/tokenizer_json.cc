@@ -77,6 +77,7 @@ absl::Status JsonLoader::ReadSteps() {
 absl::Status JsonLoader::ReadModel() {
   const JsonField model = root_.Member("model");
   RETURN_IF_ERROR(model.CheckObject());
+  parts_->vocabulary.Expect(model.Member("vocab").value().size() + root_.Member("added_tokens").value().size());
   // Files of before 2020 have no type: merges tell BPE, a list of pairs tells Unigram.
   const bool has_merges = model.Member("merges").value().is_array();
   ASSIGN_OR_RETURN(const std::string type, model.Member("type").StringOr(has_merges ? "BPE" : "Unigram"));

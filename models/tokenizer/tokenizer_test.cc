@@ -100,6 +100,10 @@ TEST(Tokenizer, ErrorsNameTheField) {
   EXPECT_THAT(ErrorOf(Replaced(json, "[\"a a\"]", "[\"a a\", 3]")), HasSubstr("model.merges[1]"));
   EXPECT_THAT(ErrorOf(Replaced(json, "\"aa\": 2", "\"aa\": -2")), HasSubstr("\"aa\" has id -2"));
   EXPECT_THAT(ErrorOf(Replaced(json, "\"aa\": 2", "\"aa\": 99999999999")), HasSubstr("has id 99999999999"));
+  EXPECT_THAT(ErrorOf(Replaced(json, "\"aa\": 2", "\"aa\": 4000000")), HasSubstr("has id 4000000; ids are 0 to 262167"));
+  EXPECT_THAT(ErrorOf(Replaced(json, "\"id\": 5", "\"id\": 262168")), HasSubstr("has id 262168; ids are 0 to 262167"));
+  EXPECT_THAT(ErrorOf(Replaced(json, "\"type\": \"ByteLevel\"}", "\"type\": \"Strip\", \"content\": \"ab\"}")),
+              HasSubstr("decoder.content is \"ab\"; it must be one character"));
   EXPECT_THAT(ErrorOf(Replaced(json, "\"aa\": 2", "\"aa\": 2.5")), HasSubstr("model.vocab[\"aa\"]"));
   EXPECT_THAT(ErrorOf(Replaced(json, "\"aa\": 2", "\"aa\": 1")), HasSubstr("id 1 is given to"));
   EXPECT_THAT(ErrorOf(Replaced(json, "\\\\s?b+", "(b+")), HasSubstr("pre_tokenizer.pretokenizers[0].pattern"));
@@ -147,6 +151,57 @@ TEST(Tokenizer, LongPiecesMergeAsShortOnes) {
 TEST(Tokenizer, AHostileExpressionEndsAtItsStepLimit) {
   const auto t = Load(Replaced(std::string(kSmall), "\\\\s?b+|a+", "(a|aa)+$"));
   EXPECT_FALSE(t->Encode(absl::StrCat(std::string(2'000, 'a'), "b"), {}).empty());
+}
+
+// A Sequence of `count` steps.
+std::string Repeated(const std::string& list, const std::string& step, int count) {
+  std::string steps = step;
+  for (int i = 1; i < count; ++i) steps += ", " + step;
+  return "{\"type\": \"Sequence\", \"" + list + "\": [" + steps + "]}";
+}
+
+TEST(Tokenizer, StepsDoNotMultiplyATextWithoutBound) {
+  const auto normalized = [](const std::string& step, int count) {
+    return Replaced(std::string(kSmall), "\"normalizer\": null", "\"normalizer\": " + Repeated("normalizers", step, count));
+  };
+  const std::string doubles = R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})";
+  EXPECT_EQ(Load(normalized(doubles, 7))->Encode("a", {}).size(), 64u);  // pairs
+  EXPECT_THAT(ErrorOf(normalized(doubles, 8)), HasSubstr("normalizer is object; it must be steps that make a text at most 4096"));
+  EXPECT_THAT(ErrorOf(normalized(R"({"type": "Replace", "pattern": {"Regex": "x*"}, "content": "abc"})", 7)), HasSubstr("at most 4096"));
+  EXPECT_THAT(ErrorOf(normalized(R"({"type": "ByteLevel"})", 13)), HasSubstr("at most 4096"));
+  const auto split = [](const std::string& step, int count) {
+    const std::string json(kSmall);
+    const size_t at = json.find("{\"type\": \"Sequence\""), end = json.find("\"post_processor\"");
+    return json.substr(0, at) + Repeated("pretokenizers", step, count) + "," + json.substr(end);
+  };
+  const std::string level = R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})";
+  EXPECT_EQ(ErrorOf(split(level, 12)), "OK");
+  EXPECT_THAT(ErrorOf(split(level, 13)), HasSubstr("pre_tokenizer is object; it must be steps that make"));
+  EXPECT_THAT(ErrorOf(split(R"({"type": "Metaspace"})", 6)), HasSubstr("at most 4096"));
+  const std::string replace = R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aaa"})";
+  EXPECT_THAT(ErrorOf(Replaced(std::string(kSmall), "{\"type\": \"ByteLevel\"}", Repeated("decoders", replace, 7))),
+              HasSubstr("decoder is object; it must be steps that make"));
+}
+
+// In time that grows with the length: these would take hours by its square.
+TEST(Tokenizer, LongRunsOfSpacesThatAreTokensAreReadOnce) {
+  const auto t = Load(Replaced(std::string(kSmall), "\"<tool>\", \"special\": false",
+                               "\" \", \"special\": false, \"lstrip\": true, \"rstrip\": true"));
+  const auto ids = t->Encode("a" + std::string(1'000'000, ' ') + "b", {});
+  ASSERT_EQ(ids.size(), 1'000'002u);
+  EXPECT_EQ(ids[1], 5);
+  EXPECT_EQ(ids[1'000'000], 5);
+}
+
+TEST(Tokenizer, LongRunsOfWhatTheDecoderStripsAreReadOnce) {
+  const auto t = Load(Replaced(std::string(kSmall), "{\"type\": \"ByteLevel\"}",
+                               Repeated("decoders", R"({"type": "Fuse"}, {"type": "Strip", "content": "a", "stop": 400000})", 1)));
+  std::vector<int32_t> ids(500'000, 0);
+  EXPECT_EQ(t->Decode(ids, false), std::string(100'000, 'a'));
+  ids.insert(ids.end(), {1, 2, 0, 0});
+  EXPECT_EQ(t->Decode(ids, false), std::string(500'000, 'a') + "b");
+  ids.insert(ids.end(), {2, 1});
+  EXPECT_EQ(t->Decode(ids, false), std::string(500'000, 'a') + "b" + std::string(6, 'a') + "b");
 }
 
 // Edits of a file that keep it near JSON, so that many get past the parser.

@@ -1,13 +1,25 @@
 #include "models/tokenizer/vocabulary.h"
 
+#include <algorithm>
+
 #include "kernels/base/errors.h"
 
 namespace braid {
+namespace {
+
+constexpr int64_t kFreeIds = int64_t{1} << 18, kIdsPerToken = 4;  // an id is below their sum
+
+}  // namespace
+
+void Vocabulary::Expect(size_t count) {
+  const auto tokens = static_cast<int64_t>(std::min<size_t>(count, kMaxTokens));
+  id_limit_ = std::min(kMaxTokens, kFreeIds + kIdsPerToken * tokens);
+}
 
 absl::Status Vocabulary::CheckNew(const std::string& spelling, int64_t id) const {
-  if (id < 0 || id >= kMaxTokens) {
+  if (id < 0 || id >= id_limit_) {
     return absl::InvalidArgumentError(
-        absl::StrCat("token \"", spelling, "\" has id ", id, "; ids are 0 to ", kMaxTokens - 1));
+        absl::StrCat("token \"", spelling, "\" has id ", id, "; ids are 0 to ", id_limit_ - 1));
   }
   if (spelling.size() > kMaxTokenBytes) {
     return absl::InvalidArgumentError(

@@ -18,6 +18,9 @@ class Vocabulary {
   static constexpr int64_t kMaxTokens = 1 << 22;
   static constexpr size_t kMaxTokenBytes = 1 << 16;
 
+  // Expects at most `count` tokens. Their ids may have gaps, but not by far: memory is by the highest id.
+  void Expect(size_t count);
+
   // Adds the token `id`. A spelling or id may come again only with the same partner.
   absl::Status Add(const std::string& spelling, int64_t id);
   // Adds the token `id` whatever its spelling; among equal spellings the first id answers IdOf.
@@ -41,6 +44,7 @@ class Vocabulary {
   };
   absl::Status CheckNew(const std::string& spelling, int64_t id) const;
 
+  int64_t id_limit_ = kMaxTokens;
   std::vector<Entry> entries_;
   TextMap<int32_t> ids_;
 };
