@@ -100,6 +100,10 @@ void ReadThinking(RequestFields& fields, Json* chat) {
   const auto budget = inner.Int("budget_tokens", kMinThinking, kMaxInt);
   if (!inner.status().ok()) return fields.Fail("thinking", std::string(inner.status().message()));
   if (!budget.has_value()) return fields.Fail("thinking", "budget_tokens: is missing");
+  const auto most = fields.Int("max_tokens", 1, kMaxInt);
+  if (most.has_value() && *budget >= *most) {
+    return fields.Fail("thinking", absl::StrCat("budget_tokens: must be less than max_tokens (", *most, "), not ", *budget));
+  }
   (*chat)["thinking_token_budget"] = *budget;
 }
 

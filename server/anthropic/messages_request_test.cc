@@ -87,7 +87,9 @@ TEST(MessagesRequest, ToolChoices) {
 }
 
 TEST(MessagesRequest, Thinking) {
-  const auto with = [](const char* thinking) { return *With(absl::StrCat(R"(,"thinking":)", thinking)); };
+  const auto with = [](const char* thinking) {
+    return *Read(absl::StrCat(R"({"max_tokens":2049,"messages":[{"role":"user","content":"hi"}],"thinking":)", thinking, "}"));
+  };
   const ChatRequest enabled = with(R"({"type":"enabled","budget_tokens":2048})");
   EXPECT_EQ(enabled.options.output.thinking_budget, 2048);
   EXPECT_EQ(enabled.input.kwargs["enable_thinking"], true);
@@ -134,6 +136,7 @@ TEST(MessagesRequest, ErrorsNameTheFieldOfThisApi) {
       {R"(,"tool_choice":{"type":"auto","disable_parallel_tool_use":1})", "tool_choice"},
       {R"(,"thinking":{"type":"enabled"})", "thinking: budget_tokens"},
       {R"(,"thinking":{"type":"enabled","budget_tokens":5})", "thinking: budget_tokens"},
+      {R"(,"thinking":{"type":"enabled","budget_tokens":2048})", "thinking: budget_tokens: must be less than max_tokens (9)"},
       {R"(,"thinking":{"type":"hard"})", "thinking: type"},
       {R"(,"output_config":{"effort":"huge"})", "output_config: effort"},
       {R"(,"output_config":{"format":{"type":"xml"}})", "output_config: format"},

@@ -90,7 +90,16 @@ absl::Status CheckTool(const std::string& where, const Json& tool) {
   if (body == nullptr || !body->is_object() || !IsText(Member(*body, "name"))) {
     return InvalidParam("tools", absl::StrCat(where, ".function: must be an object with a name"));
   }
-  const Json* parameters = Member(*body, "parameters");
+  if (body->at("name").get_ref<const std::string&>().empty()) {
+    return InvalidParam("tools", absl::StrCat(where, ".function.name: must not be empty"));
+  }
+  const Json *description = Member(*body, "description"), *strict = Member(*body, "strict"), *parameters = Member(*body, "parameters");
+  if (description != nullptr && !description->is_string()) {
+    return InvalidParam("tools", absl::StrCat(where, ".function.description: must be a string, not ", Shown(*description)));
+  }
+  if (strict != nullptr && !strict->is_boolean()) {
+    return InvalidParam("tools", absl::StrCat(where, ".function.strict: must be true or false, not ", Shown(*strict)));
+  }
   if (parameters != nullptr && !parameters->is_object()) {
     return InvalidParam("tools", absl::StrCat(where, ".function.parameters: must be an object"));
   }
