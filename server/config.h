@@ -49,6 +49,7 @@ struct Config {
   int text_threads = 2;
   HttpLimits http_limits;                 // of all HTTP ports; keep_alive_ms is sse_keep_alive_s
   ServingLimits request_limits;
+  ResponseStoreLimits stored_responses;
   int grpc_max_message_bytes = 8 << 20;
   int grpc_max_streams = 128;
 

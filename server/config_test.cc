@@ -126,9 +126,13 @@ TEST(Config, LimitsHaveTheirDefaultsAndFlags) {
   EXPECT_EQ(standard.request_limits.json.max_depth, 64);
   EXPECT_EQ(standard.request_limits.max_schema_bytes, size_t{256} << 10);
   EXPECT_EQ(standard.engine.step_timeout_s, 60);
+  EXPECT_EQ(standard.stored_responses.max_count, 4096);
+  EXPECT_EQ(standard.stored_responses.max_bytes, int64_t{64} << 20);
+  EXPECT_EQ(standard.stored_responses.max_idle_ms, 3'600'000);
   const Config c = Serve({"m", "--max-request-line-bytes", "100", "--header-timeout-s", "0.5", "--max-unread-bytes", "1MiB",
                           "--json-max-members", "7", "--max-stop-bytes", "9", "--max-logprobs", "0", "--grpc-max-streams", "3",
-                          "--max-schema-bytes", "1KiB", "--step-timeout-s", "0"});
+                          "--max-schema-bytes", "1KiB", "--step-timeout-s", "0",
+                          "--max-stored-responses", "0", "--max-stored-bytes", "5KiB", "--stored-response-s", "2"});
   EXPECT_EQ(c.http_limits.head.max_request_line_bytes, 100u);
   EXPECT_EQ(c.http_limits.header_timeout_ms, 500);
   EXPECT_EQ(c.http_limits.max_unread_bytes, size_t{1} << 20);
@@ -137,6 +141,9 @@ TEST(Config, LimitsHaveTheirDefaultsAndFlags) {
   EXPECT_EQ(c.request_limits.max_logprobs, 0);
   EXPECT_EQ(c.request_limits.max_schema_bytes, 1024u);
   EXPECT_EQ(c.grpc_max_streams, 3);
+  EXPECT_EQ(c.stored_responses.max_count, 0);
+  EXPECT_EQ(c.stored_responses.max_bytes, 5120);
+  EXPECT_EQ(c.stored_responses.max_idle_ms, 2000);
   EXPECT_EQ(c.engine.step_timeout_s, 0);
   EXPECT_THAT(ErrorOf({"--header-timeout-s", "0"}), HasSubstr("0.001..86400 seconds"));
   EXPECT_THAT(ErrorOf({"--max-headers", "0"}), HasSubstr("1..10000"));

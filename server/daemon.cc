@@ -58,6 +58,7 @@ ServingConfig ServingOf(const Config& config) {
   serving.model_root = config.engine.model;
   serving.created_unix_s = std::time(nullptr);
   serving.limits = config.request_limits;
+  serving.responses = config.stored_responses;
   serving.text_threads = config.text_threads;
   serving.debug_endpoints = config.debug_endpoints;
   return serving;
@@ -85,7 +86,9 @@ Daemon::Daemon(const Config& config, std::vector<KeyHash> keys, std::shared_ptr<
       tls_(std::move(tls)),
       peer_key_(std::move(peer_key)),
       metrics_(MetricsOf(config)),
-      serving_(ServingOf(config), &clock_, &metrics_) {}
+      serving_(ServingOf(config), &clock_, &metrics_) {
+  metrics_.SetResponses([this] { return serving_.responses().Stats(); });
+}
 
 HttpConfig Daemon::DoorConfig(const std::string& address, int port) const {
   HttpConfig http;
@@ -330,6 +333,7 @@ void Daemon::Drain() {
   http_.reset();
   admin_.reset();
   grpc_.reset();
+  serving_.StopBackground();
   metrics_.ForgetModel();
   importer_.reset();
   exporter_.reset();

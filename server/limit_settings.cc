@@ -80,11 +80,22 @@ std::vector<Setting> FieldLimits() {
   };
 }
 
+std::vector<Setting> StoreLimits() {
+  return {
+      Number("max-stored-responses", kGroup, [](Config& c) -> auto& { return c.stored_responses.max_count; }, 0, kMillion,
+             "Responses that are kept to be fetched and gone on from; 0: none"),
+      Size("max-stored-bytes", kGroup, [](Config& c) -> auto& { return c.stored_responses.max_bytes; }, "",
+           "The same with what they answered; the least recently used go first"),
+      Seconds("stored-response-s", kGroup, [](Config& c) -> auto& { return c.stored_responses.max_idle_ms; },
+              "A response is kept so long after it was last used"),
+  };
+}
+
 }  // namespace
 
 std::vector<Setting> LimitSettings() {
   std::vector<Setting> all;
-  for (auto& group : {ConnectionLimits(), TimeLimits(), BodyLimits(), FieldLimits()}) {
+  for (auto& group : {ConnectionLimits(), TimeLimits(), BodyLimits(), FieldLimits(), StoreLimits()}) {
     all.insert(all.end(), group.begin(), group.end());
   }
   return all;

@@ -112,6 +112,8 @@ struct Metrics::Live {
   Counter &prefix_queries, &prefix_hits, &preemptions;
   Counter &prompt_tokens, &prompt_computed, &prompt_cached, &cached_tokens, &cached_on_device, &generated_tokens;
   Counter &evicted_blocks, &evicted_snapshots, &tokens_without_snapshot;
+  Gauge &stored, &stored_bytes;
+  Counter &stored_evicted_space, &stored_evicted_age;
   Counter* misses[kNumPrefixMisses];
   Counter &drafted_steps, &draft_tokens, &accepted_tokens;
   Counter* accepted_at[kMaxDrafts];
@@ -152,6 +154,10 @@ Metrics::Live::Live(Registry& registry, const MetricsConfig& config)
       evicted_snapshots(make.MakeCounter("braid:prefix_evictions_total", "What the prefix cache gave up for others", {{"kind", "snapshot"}})),
       tokens_without_snapshot(make.MakeCounter("braid:prefix_tokens_without_snapshot_total",
                                                "Prompt tokens found in cached blocks but behind the last state, so computed again")),
+      stored(make.MakeGauge("braid:stored_responses", "Responses that are kept")),
+      stored_bytes(make.MakeGauge("braid:stored_response_bytes", "Memory of the responses that are kept")),
+      stored_evicted_space(make.MakeCounter("braid:stored_response_evictions_total", "Responses kept no longer, by why", {{"reason", "space"}})),
+      stored_evicted_age(make.MakeCounter("braid:stored_response_evictions_total", "Responses kept no longer, by why", {{"reason", "age"}})),
       drafted_steps(make.MakeCounter("vllm:spec_decode_num_drafts_total", "Steps of a sequence that carried draft tokens")),
       draft_tokens(make.MakeCounter("vllm:spec_decode_num_draft_tokens_total", "Draft tokens")),
       accepted_tokens(make.MakeCounter("vllm:spec_decode_num_accepted_tokens_total", "Draft tokens that were accepted")),
@@ -252,6 +258,11 @@ void Metrics::SetHandover(std::function<HandoverStats()> stats) {
   handover_ = std::move(stats);
 }
 
+void Metrics::SetResponses(std::function<ResponseStoreStats()> stats) {
+  std::lock_guard lock(mutex_);
+  responses_ = std::move(stats);
+}
+
 void Metrics::ForgetModel() {
   std::lock_guard lock(mutex_);
   stats_ = nullptr;
@@ -350,9 +361,20 @@ void Metrics::PullStats() {
   last_ = now;
 }
 
+void Metrics::PullResponses() {
+  if (!responses_) return;
+  const ResponseStoreStats now = responses_();
+  live_->stored.Set(now.responses);
+  live_->stored_bytes.Set(static_cast<double>(now.bytes));
+  live_->stored_evicted_space.Increment(static_cast<double>(now.evicted_for_space - last_responses_.evicted_for_space));
+  live_->stored_evicted_age.Increment(static_cast<double>(now.evicted_by_age - last_responses_.evicted_by_age));
+  last_responses_ = now;
+}
+
 std::string Metrics::Text() {
   std::lock_guard lock(mutex_);
   PullStats();
+  PullResponses();
   std::vector<prometheus::MetricFamily> families = registry_->Collect();
   families.push_back(StepTokens(last_, config_.model_name));
   if (handover_) {

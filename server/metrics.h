@@ -35,6 +35,8 @@ class Metrics : public RequestObserver {
   void SetModel(const EngineInfo& info, std::function<EngineStats()> stats);
   // Adds the families of hand-overs; `stats` is called at each Text.
   void SetHandover(std::function<HandoverStats()> stats);
+  // Where the statistics of responses that are kept come from, asked at each Text.
+  void SetResponses(std::function<ResponseStoreStats()> stats);
   // Stops asking for statistics: the engine is about to go.
   void ForgetModel();
 
@@ -57,6 +59,7 @@ class Metrics : public RequestObserver {
   struct Live;   // series that exist from the start
   struct Model;  // series that exist once the model is known
   void PullStats();
+  void PullResponses();
   void CountSpeculation(const SpeculationCounters& now, const SpeculationCounters& before);
   void CountPrefix(const PrefixCounters& now, const PrefixCounters& before);
 
@@ -68,6 +71,8 @@ class Metrics : public RequestObserver {
   std::function<EngineStats()> stats_;
   EngineStats last_;
   std::function<HandoverStats()> handover_;
+  std::function<ResponseStoreStats()> responses_;
+  ResponseStoreStats last_responses_;
 };
 
 }  // namespace braid

@@ -100,6 +100,19 @@ class Exposition {
 const std::string kCore = "{engine=\"0\",model_name=\"m\"}";
 const EngineInfo kInfo{.max_model_len = 1024, .block_size = 32, .num_blocks = 100, .kv_dtype = "f16"};
 
+TEST(Metrics, KeptResponsesAreCounted) {
+  Metrics metrics({.model_name = "m"});
+  ResponseStoreStats stats{.responses = 3, .bytes = 4096, .evicted_for_space = 5, .evicted_by_age = 2};
+  metrics.SetResponses([&stats] { return stats; });
+  metrics.Text();
+  stats = {.responses = 1, .bytes = 100, .evicted_for_space = 7, .evicted_by_age = 2};
+  const Exposition text(metrics.Text());
+  EXPECT_EQ(text.Value("braid:stored_responses" + kCore), 1);
+  EXPECT_EQ(text.Value("braid:stored_response_bytes" + kCore), 100);
+  EXPECT_EQ(text.Value("braid:stored_response_evictions_total{engine=\"0\",model_name=\"m\",reason=\"space\"}"), 7);
+  EXPECT_EQ(text.Value("braid:stored_response_evictions_total{engine=\"0\",model_name=\"m\",reason=\"age\"}"), 2);
+}
+
 TEST(Metrics, AllCoreFamiliesAreThereWithZeroFromTheStart) {
   Metrics metrics({.model_name = "m"});
   metrics.SetModel(kInfo, [] { return EngineStats(); });
@@ -124,6 +137,7 @@ TEST(Metrics, AllCoreFamiliesAreThereWithZeroFromTheStart) {
       {"vllm:request_time_per_output_token_seconds", "histogram"}, {"vllm:e2e_request_latency_seconds", "histogram"},
       {"vllm:request_queue_time_seconds", "histogram"}, {"vllm:request_prefill_time_seconds", "histogram"},
       {"vllm:request_decode_time_seconds", "histogram"}, {"vllm:request_inference_time_seconds", "histogram"},
+      {"braid:stored_responses", "gauge"}, {"braid:stored_response_bytes", "gauge"}, {"braid:stored_response_evictions_total", "counter"},
       {"braid:state_slots", "gauge"}, {"braid:request_phase_seconds", "histogram"},
       {"http_requests_total", "counter"}, {"http_request_duration_seconds", "histogram"},
       {"process_cpu_seconds_total", "counter"}, {"process_resident_memory_bytes", "gauge"},

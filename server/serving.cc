@@ -1,6 +1,7 @@
 #include "server/serving.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <variant>
 
@@ -15,6 +16,8 @@
 
 namespace braid {
 namespace {
+
+constexpr int kAnyNumber = std::numeric_limits<int>::max();  // of background tasks: a few a call, and the store bounds the calls
 
 RequestObserver& NoObserver() {
   static RequestObserver none;
@@ -91,11 +94,11 @@ void RunCall(const Serving& serving, ApiKind kind, Body body, const std::shared_
 
 Serving::Serving(ServingConfig config, const Clock* clock, RequestObserver* observer)
     : config_(std::move(config)), clock_(clock), observer_(observer != nullptr ? observer : &NoObserver()),
-      text_(config_.text_threads, config_.max_text_queue) {
+      background_(1, kAnyNumber), responses_(config_.responses, clock), text_(config_.text_threads, config_.max_text_queue) {
   CHECK(!config_.served_names.empty());
 }
 
-Serving::~Serving() = default;
+Serving::~Serving() { StopBackground(); }
 
 void Serving::SetReady(LoadedModel model) {
   CHECK(!loaded());

@@ -20,6 +20,7 @@
 #include "models/text_model.h"
 #include "server/generation_defaults.h"
 #include "server/openai/grammar_cache.h"
+#include "server/openai/response_store.h"
 #include "server/serving_limits.h"
 #include "server/text_worker.h"
 
@@ -66,6 +67,7 @@ struct ServingConfig {
   std::string model_root;                 // where the model came from, shown by /v1/models
   int64_t created_unix_s = 0;             // shown by /v1/models
   ServingLimits limits;
+  ResponseStoreLimits responses;
   bool debug_endpoints = false;           // serve kCheckGrammar, kParseOutput and templates that a request brings
   int text_threads = 2;
   int max_text_queue = 1024;              // calls waiting for a text thread; more are answered Unavailable
@@ -144,6 +146,8 @@ class Serving {
   void SetReady(LoadedModel model);
   // New calls are answered Unavailable from now on; those under way go on.
   void BeginDrain() { draining_ = true; }
+  // What runs in the background comes no further: the engine is about to go. Idempotent.
+  void StopBackground() { background_.Stop(); }
 
   bool loaded() const { return model_.load() != nullptr; }
   bool draining() const { return draining_; }
@@ -165,6 +169,7 @@ class Serving {
   // Null while loading.
   const LoadedModel* model() const { return model_.load(); }
   GrammarCache& grammars() { return grammars_; }
+  ResponseStore& responses() { return responses_; }
 
   // The body of GET /v1/models; Unavailable while loading.
   absl::StatusOr<std::string> ModelList() const;
@@ -175,6 +180,8 @@ class Serving {
 
   // For calls: runs `task` on a text thread, false when the line is full; counts calls under way.
   bool PostText(std::function<void()> task) { return text_.Post(std::move(task)); }
+  // The CallContext::post of calls that no door waits for.
+  void PostBackground(std::function<void()> task) { background_.Post(std::move(task)); }
   void CountCall(int change) { in_flight_ += change; }
 
  private:
@@ -187,11 +194,13 @@ class Serving {
   const ServingConfig config_;
   const Clock* const clock_;
   RequestObserver* const observer_;
+  TextWorker background_;              // one thread; outlives the model's, which post to it
   std::unique_ptr<LoadedModel> owned_model_;
   std::atomic<const LoadedModel*> model_{nullptr};
   std::atomic<bool> draining_{false};
   std::atomic<int> in_flight_{0};
   GrammarCache grammars_{kMaxGrammars};
+  ResponseStore responses_;
   TextWorker text_;
 };
 

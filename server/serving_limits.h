@@ -1,7 +1,8 @@
-// What requests may ask for.
+// What requests may ask for, and what is kept of them.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/base/json.h"
 
@@ -21,6 +22,13 @@ struct ServingLimits {
   int max_logit_bias = 1024;       // ids
   size_t max_schema_bytes = 256 << 10;  // of a schema or grammar that an answer must follow
   JsonLimits json;
+};
+
+// Of the responses that are kept after they were answered, all callers' together.
+struct ResponseStoreLimits {
+  int max_count = 4096;                 // 0: none are kept
+  int64_t max_bytes = int64_t{64} << 20;
+  int64_t max_idle_ms = 3'600'000;      // since one was last used
 };
 
 }  // namespace braid

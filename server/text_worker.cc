@@ -8,7 +8,7 @@ TextWorker::TextWorker(int threads, int max_queue) : max_queue_(max_queue) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
-TextWorker::~TextWorker() {
+void TextWorker::Stop() {
   std::deque<std::function<void()>> dropped;
   {
     std::lock_guard lock(mutex_);
@@ -17,6 +17,7 @@ TextWorker::~TextWorker() {
   }
   arrived_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 bool TextWorker::Post(std::function<void()> task) {

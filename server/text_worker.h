@@ -14,12 +14,14 @@ namespace braid {
 class TextWorker {
  public:
   TextWorker(int threads, int max_queue);
-  // Drops what waits and joins the threads.
-  ~TextWorker();
+  ~TextWorker() { Stop(); }
   TextWorker(const TextWorker&) = delete;
 
-  // Queues `task`; false when the line is full.
+  // Queues `task`; false when the line is full or stopped.
   bool Post(std::function<void()> task);
+
+  // Drops what waits and joins the threads. Idempotent; one caller at a time, and none of its own threads.
+  void Stop();
 
  private:
   void Work();

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/statusor.h"
 #include "server/openai/request_json.h"
 #include "server/openai/response_json.h"
+#include "server/openai/response_store.h"
+#include "server/openai/responses_writer.h"
 
 namespace braid {
 
@@ -14,6 +17,8 @@ namespace braid {
 struct ChatBody {
   ChatRequest request;
   Json echo;            // what the answer repeats of the body; null: nothing
+  std::optional<ResponseStore::NewResponse> keep;  // of ResponsesRequest
+  bool background = false;
 };
 absl::StatusOr<ChatBody> ReadChatBody(ApiKind kind, const Json& body, const RequestRules& rules);
 
@@ -22,6 +27,6 @@ std::string_view PromptField(ApiKind kind);
 ReplyForm FormOf(ApiKind kind);
 
 // `head` has the id without the API's prefix; the form is taken from `kind`.
-std::unique_ptr<ReplyWriter> MakeReplyWriter(ApiKind kind, OpenAiWriter::Head head, Json echo);
+std::unique_ptr<ReplyWriter> MakeReplyWriter(ApiKind kind, OpenAiWriter::Head head, Json echo, ResponsesWriter::Keep keep);
 
 }  // namespace braid

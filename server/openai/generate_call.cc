@@ -7,6 +7,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/fresh_id.h"
+#include "server/openai/chat_body.h"
 #include "server/openai/json_text.h"
 #include "server/openai/prompt_logprobs_json.h"
 #include "server/openai/prompt_text.h"
@@ -24,6 +26,15 @@ std::string_view RejectionReason(const absl::Status& status) {
 ReplyWriter::Emit EmitTo(ReplySink& sink) {
   return [&sink](std::string_view type, std::string_view json) { type.empty() ? sink.OnChunk(json) : sink.OnEvent(type, json); };
 }
+
+// Of a call that nobody waits for.
+class SilentSink : public ReplySink {
+ public:
+  void OnReply(std::string) override {}
+  void OnChunk(std::string_view) override {}
+  void OnDone() override {}
+  void OnError(const absl::Status&) override {}
+};
 
 absl::Status EndStatus(const TokenEvent& event) {
   if (!event.error.ok()) return event.error;
@@ -45,14 +56,41 @@ GenerateCall::~GenerateCall() {
 
 void GenerateCall::Run(const Json& body) {
   if (over()) return;
+  const Json* behind = kind_ == ApiKind::kResponses ? FindMember(body, "background") : nullptr;
+  if (behind != nullptr && *behind == true) return HandOver(body);
   absl::Status status = Prepare(body);
   if (status.ok()) status = Submit();
   if (!status.ok()) Fail(std::move(status));
 }
 
+// The answer is a response that is queued; another call, which no client can hang up, does the work.
+void GenerateCall::HandOver(const Json& body) {
+  CallContext context = this->context();
+  context.post = [owner = owner_](std::function<void()> task) { owner->PostBackground(std::move(task)); };
+  const auto worker = std::make_shared<GenerateCall>(owner_, kind_, std::move(context), std::make_shared<SilentSink>());
+  auto queued = worker->RunInBackground(body);
+  if (queued.ok()) return Reply(*std::move(queued));
+  worker->Fail(queued.status());
+  Fail(queued.status());
+}
+
+absl::StatusOr<std::string> GenerateCall::RunInBackground(const Json& body) {
+  background_ = true;
+  RETURN_IF_ERROR(Prepare(body));
+  options_.stream = true;
+  const std::string queued = static_cast<ResponsesWriter&>(*writer_).Queued();
+  ResponseStore& store = owner_->responses();
+  RETURN_IF_ERROR(store.Begin(*keep_, queued, shared_from_this()));
+  const absl::Status status = Submit();
+  if (status.ok()) return queued;
+  store.Update(keep_->id, "failed", queued);  // it is no longer to be cancelled
+  store.Delete(keep_->owner, keep_->id).IgnoreError();
+  return status;
+}
+
 absl::Status GenerateCall::Prepare(const Json& body) {
   const EngineInfo& info = model_.source->info();
-  const RequestRules rules{owner_->config().limits, model_.defaults, info.vocab_size};
+  const RequestRules rules{owner_->config().limits, model_.defaults, info.vocab_size, &owner_->responses(), context().api_key_id};
   RETURN_IF_ERROR(kind_ == ApiKind::kCompletion ? ReadCompletion(body, rules) : ReadChat(body, rules));
   ASSIGN_OR_RETURN(const std::string model, owner_->ServedName(options_.model));
   if (model_.text.tokenizer == nullptr && !options_.stop.empty()) {
@@ -73,6 +111,7 @@ absl::Status GenerateCall::ReadChat(const Json& body, const RequestRules& rules)
   ChatRequest& request = read.request;
   options_ = std::move(request.options);
   echo_body_ = std::move(read.echo);
+  keep_ = std::move(read.keep);
   RETURN_IF_ERROR(owner_->ServedName(options_.model).status());
   auto encoded = EncodeChat(model_.text, request.input);
   if (!encoded.ok()) return ParamOf(encoded.status()) == "messages" ? WithDetails(encoded.status(), PromptField(kind_)) : encoded.status();
@@ -209,7 +248,20 @@ std::unique_ptr<ReplyWriter> GenerateCall::MakeWriter(const std::string& model) 
                           .continuous_usage = options_.continuous_usage_stats,
                           .opening = opening_};
   if (kind_ == ApiKind::kChat && options_.return_token_ids) head.prompt_token_ids = prompts_[0].ids;
-  return MakeReplyWriter(kind_, std::move(head), std::move(echo_body_));
+  if (kind_ == ApiKind::kResponses) head.id = SecretHexId(48);  // whoever knows it may fetch it, where there are no keys
+  if (keep_.has_value()) keep_->id = absl::StrCat("resp_", head.id);
+  return MakeReplyWriter(kind_, std::move(head), std::move(echo_body_), MakeKeep());
+}
+
+ResponsesWriter::Keep GenerateCall::MakeKeep() {
+  if (!keep_.has_value()) return nullptr;
+  ResponseStore* const store = &owner_->responses();
+  if (background_) {
+    return [store, id = keep_->id](std::string_view status, const std::string& response) { store->Update(id, status, response); };
+  }
+  return [store, fresh = *std::move(keep_)](std::string_view status, const std::string& response) {
+    if (status != "in_progress") store->Keep(fresh, status, response);
+  };
 }
 
 void GenerateCall::MakeChoices() {
@@ -493,7 +545,7 @@ void GenerateCall::SendEnd(ReplySink& sink) {
 }
 
 void GenerateCall::SendError(ReplySink& sink, const absl::Status& status) {
-  if (opened_ && writer_->Fail(status, usage_, EmitTo(sink))) return sink.OnBroken(status);
+  if ((opened_ || background_) && writer_->Fail(status, usage_, EmitTo(sink))) return sink.OnBroken(status);
   sink.OnError(status);
 }
 

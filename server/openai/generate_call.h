@@ -43,6 +43,8 @@ class GenerateCall : public PendingCall {
     int unfinished = 0;                           // choices
   };
 
+  void HandOver(const Json& body);
+  absl::StatusOr<std::string> RunInBackground(const Json& body);
   absl::Status Prepare(const Json& body);
   absl::Status ReadChat(const Json& body, const RequestRules& rules);
   void ChooseFormat(const ChatRequest& request, const std::string& prompt);
@@ -55,6 +57,7 @@ class GenerateCall : public PendingCall {
   absl::Status CheckResume() const;
   void MakeChoices();
   std::unique_ptr<ReplyWriter> MakeWriter(const std::string& model);
+  ResponsesWriter::Keep MakeKeep();
   absl::Status Submit();
   GenerateRequest RequestFor(int prompt);
 
@@ -82,6 +85,8 @@ class GenerateCall : public PendingCall {
   bool drop_output_ = false;               // max_tokens 0: only the prompt is wanted
   int max_tokens_ = 0;
   Json echo_body_;                         // what the answer repeats of the body
+  std::optional<ResponseStore::NewResponse> keep_;  // of a response that is kept
+  bool background_ = false;                // nobody waits: a stream that is told to the store only
   std::string opening_;                    // of a chat with echo: the text before the output
   Json tools_;                             // of a chat; null: none
   ChoiceTextOptions text_options_;

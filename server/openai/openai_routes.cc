@@ -1,12 +1,12 @@
 #include "server/openai/openai_routes.h"
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/json.h"
 #include "server/anthropic/error_json.h"
+#include "server/openai/stored_routes.h"
 #include "server/status_mapping.h"
 
 namespace braid {
@@ -135,17 +135,6 @@ void AddState(RouteTable& routes, const Serving* serving, const RoutesConfig& co
        }));
 }
 
-// Responses are not kept: fetching, cancelling or deleting one finds nothing.
-void AddStored(RouteTable& routes) {
-  for (const char* method : {"GET", "POST", "DELETE"}) {
-    routes.Add({.method = method, .path = "/v1/responses/", .name = "responses", .takes_json = false,
-                .handler = [](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
-                  const std::string id = request.rest.substr(0, std::min<size_t>(request.rest.find('/'), 200));
-                  exchange->Send(ErrorResponse(absl::NotFoundError(absl::StrCat("there is no response ", WriteJson(id), ": responses are not stored here"))));
-                }});
-  }
-}
-
 // Endpoints of other kinds of models: an answer in words, not a 404.
 void AddRefusals(RouteTable& routes) {
   for (const char* path : {"/v1/embeddings", "/v1/score", "/v1/rerank"}) {
@@ -189,7 +178,7 @@ RouteTable MakeRoutes(Serving* serving, RoutesConfig config) {
               .handler = [serving](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
                 exchange->Send(JsonResponse(serving->ModelCard(request.rest)));
               }});
-  AddStored(routes);
+  AddStoredRoutes(serving, routes);
   AddRefusals(routes);
   return routes;
 }

@@ -15,6 +15,8 @@
 
 namespace braid {
 
+class ResponseStore;
+
 // What chat and completions share.
 struct GenerationOptions {
   std::string model;                  // as asked; empty: absent
@@ -92,6 +94,8 @@ struct RequestRules {
   const ServingLimits& limits;
   const GenerationDefaults& defaults;
   int vocab_size;
+  ResponseStore* responses = nullptr;  // null: none are kept
+  std::string caller = {};             // whose responses
 };
 
 absl::StatusOr<ChatRequest> ReadChatRequest(const Json& body, const RequestRules& rules);

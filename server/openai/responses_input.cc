@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/errors.h"
+#include "kernels/base/fresh_id.h"
 #include "server/openai/chat_body.h"
 #include "server/status_mapping.h"
 
@@ -125,7 +126,7 @@ absl::Status MessageList::Add(const std::string& where, const Json& item) {
   if (name == "reasoning") return AddReasoning(where, item);
   if (name == "function_call") return AddCall(where, item);
   if (name == "function_call_output") return AddCallOutput(where, item);
-  if (name == "item_reference") return Bad(where, ": items are not stored here; send the item itself");
+  if (name == "item_reference") return Bad(where, ": references to items are not served; send the item itself");
   return Bad(where, absl::StrCat(".type: ", Shown(*type), " is not supported; use message, reasoning, function_call or function_call_output"));
 }
 
@@ -141,24 +142,49 @@ void PutFirst(const std::string& instructions, Json* messages) {
   messages->insert(messages->begin(), Json{{"role", "system"}, {"content", instructions}});
 }
 
+Json AsItems(const Json& input) {
+  if (!input.is_string()) return input;
+  return Json::array({Json{{"type", "message"}, {"role", "user"}, {"content", input}}});
+}
+
+// Gives a well-formed item what it may leave out: its type, an id, and a text's form as a list of parts.
+void CompleteItem(const std::string& name, Json* item) {
+  if (FindMember(*item, "type") == nullptr) (*item)["type"] = "message";
+  const std::string type = (*item)["type"];
+  const std::string prefix = type == "message" ? "msg_" : type == "reasoning" ? "rs_" : type == "function_call" ? "fc_" : "fco_";
+  if (FindText(*item, "id") == nullptr) (*item)["id"] = prefix + name;
+  if (FindMember(*item, "status") == nullptr && type != "reasoning") (*item)["status"] = "completed";
+  if (type != "message" || !(*item)["content"].is_string()) return;
+  Json part{{"type", (*item)["role"] == "assistant" ? "output_text" : "input_text"}, {"text", (*item)["content"]}};
+  if (part["type"] == "output_text") part["annotations"] = Json::array();
+  (*item)["content"] = Json::array({std::move(part)});
+}
+
 }  // namespace
 
-absl::StatusOr<Json> ReadResponsesInput(const Json& input, const std::string* instructions, int max_items) {
-  Json messages;
-  if (input.is_string()) {
-    messages = Json::array({Json{{"role", "user"}, {"content", input}}});
-  } else if (!input.is_array() || input.empty()) {
+absl::StatusOr<Json> ReadResponsesInput(const Json& input, const Conversation& earlier, const std::string* instructions, int max_items) {
+  if (!input.is_string() && (!input.is_array() || input.empty())) {
     return Bad("input", ": must be a string or a list of items that is not empty");
-  } else if (input.size() > static_cast<size_t>(max_items)) {
-    return Bad("input", absl::StrCat(": holds ", input.size(), " items; at most ", max_items, " are allowed"));
-  } else {
-    MessageList list;
-    for (size_t i = 0; i < input.size(); ++i) RETURN_IF_ERROR(list.Add(absl::StrCat("input[", i, "]"), input[i]));
-    messages = list.Take();
   }
+  MessageList list;
+  const Json before = ItemsOf(earlier), now = AsItems(input);
+  if (before.size() + now.size() > static_cast<size_t>(max_items)) {
+    const std::string past = before.empty() ? "" : absl::StrCat(" with the ", before.size(), " of earlier responses");
+    return Bad("input", absl::StrCat(": holds ", now.size(), " items", past, "; at most ", max_items, " are allowed"));
+  }
+  for (const Json& item : before) RETURN_IF_ERROR(list.Add("previous_response_id", item));
+  for (size_t i = 0; i < now.size(); ++i) RETURN_IF_ERROR(list.Add(absl::StrCat("input[", i, "]"), now[i]));
+  Json messages = list.Take();
   if (instructions != nullptr && !instructions->empty()) PutFirst(*instructions, &messages);
   if (messages.empty()) return Bad("input", ": must say something");
   return messages;
+}
+
+Json ItemsToKeep(const Json& input) {
+  const std::string name = FreshHexId(24);
+  Json items = AsItems(input);
+  for (size_t i = 0; i < items.size(); ++i) CompleteItem(absl::StrCat(name, "_", i), &items[i]);
+  return items;
 }
 
 }  // namespace braid

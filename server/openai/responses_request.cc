@@ -18,24 +18,55 @@ namespace {
 
 constexpr int64_t kMaxInt = std::numeric_limits<int32_t>::max();
 
-// What would need responses kept, or parts of the protocol that are not served.
+// Parts of the protocol that are not served.
 void RefuseUnserved(RequestFields& fields) {
-  if (fields.Has("previous_response_id")) {
-    fields.Fail(WithDetails(absl::InvalidArgumentError("previous_response_id: responses are not stored here; send the whole conversation as input"),
-                            "previous_response_id", "previous_response_not_found"));
+  if (fields.Has("conversation")) {
+    fields.Fail("conversation", "conversations are not stored here; use previous_response_id, or send the whole conversation as input");
   }
-  if (fields.Has("conversation")) fields.Fail("conversation", "conversations are not stored here; send the whole conversation as input");
   if (fields.Has("prompt")) fields.Fail("prompt", "prompt templates are not stored here; send input");
-  if (fields.Bool("background", false)) fields.Fail("background", "must be false: responses are not stored here, so none can be fetched later");
 }
 
-void ReadInput(RequestFields& fields, const RequestRules& rules, Json* chat) {
+// Whether the response is kept, and whether anybody waits for it.
+void ReadStore(RequestFields& fields, const RequestRules& rules, ResponsesRequest* request) {
+  const bool can_keep = rules.responses != nullptr && rules.responses->keeps(), wanted = fields.Bool("store", true);
+  if (can_keep && wanted) request->keep = ResponseStore::NewResponse{.owner = rules.caller};
+  request->background = fields.Bool("background", false);
+  if (!request->background) return;
+  if (!can_keep) return fields.Fail("background", "must be false: responses are not stored here, so none can be fetched later");
+  if (!wanted) return fields.Fail("background", "cannot be true with store: false, for the response is fetched later");
+  if (fields.Bool("stream", false)) fields.Fail("stream", "cannot be true with background: true; fetch the response by its id");
+}
+
+// The conversation that the request goes on from; empty: none.
+Conversation ReadEarlier(RequestFields& fields, const RequestRules& rules) {
+  const auto id = fields.String("previous_response_id");
+  if (!id.has_value()) return {};
+  const auto unknown = [&](auto... words) {
+    fields.Fail(WithDetails(absl::InvalidArgumentError(absl::StrCat("previous_response_id: ", words...)), "previous_response_id",
+                            "previous_response_not_found"));
+    return Conversation();
+  };
+  if (rules.responses == nullptr || !rules.responses->keeps()) {
+    return unknown("responses are not stored here; send the whole conversation as input");
+  }
+  auto earlier = rules.responses->GoOn(rules.caller, *id);
+  if (earlier.ok()) return *std::move(earlier);
+  if (absl::IsNotFound(earlier.status())) return unknown(earlier.status().message());
+  fields.Fail("previous_response_id", std::string(earlier.status().message()));
+  return {};
+}
+
+void ReadInput(RequestFields& fields, const RequestRules& rules, ResponsesRequest* request, Json* chat) {
+  Conversation earlier = ReadEarlier(fields, rules);
   const auto instructions = fields.String("instructions");
   const Json* input = fields.Find("input");
   if (input == nullptr) return fields.Fail("input", "is missing");
-  auto messages = ReadResponsesInput(*input, instructions.has_value() ? &*instructions : nullptr, rules.limits.max_messages);
+  auto messages = ReadResponsesInput(*input, earlier, instructions.has_value() ? &*instructions : nullptr, rules.limits.max_messages);
   if (!messages.ok()) return fields.Fail(messages.status());
   (*chat)["messages"] = *std::move(messages);
+  if (!request->keep.has_value()) return;
+  request->keep->earlier = std::move(earlier);
+  request->keep->input = WriteJson(ItemsToKeep(*input));
 }
 
 absl::StatusOr<Json> ReadTool(const std::string& where, const Json& tool) {
@@ -44,7 +75,7 @@ absl::StatusOr<Json> ReadTool(const std::string& where, const Json& tool) {
   if (*type != "function") {
     return InvalidParam("tools", absl::StrCat(where, ".type: ", Shown(*type), " is not supported; this server offers \"function\" only"));
   }
-  if (name == nullptr) return InvalidParam("tools", absl::StrCat(where, ".name: must be a string"));
+  if (name == nullptr || name->empty()) return InvalidParam("tools", absl::StrCat(where, ".name: must be a string that is not empty"));
   const Json* parameters = FindMember(tool, "parameters");
   if (parameters != nullptr && !parameters->is_object()) {
     return InvalidParam("tools", absl::StrCat(where, ".parameters: must be an object"));
@@ -78,8 +109,15 @@ void ReadToolChoice(RequestFields& fields, Json* chat) {
   (*chat)["tool_choice"] = Json{{"type", "function"}, {"function", Json{{"name", *name}}}};
 }
 
+// Checks a member that has no effect here.
+void InnerString(RequestFields& fields, const char* field, const Json& object, const char* name) {
+  const Json* value = FindMember(object, name);
+  if (value != nullptr && !value->is_string()) fields.Fail(absl::StrCat(field, ".", name), absl::StrCat("must be a string, not ", Shown(*value)));
+}
+
 void ReadText(RequestFields& fields, Json* chat) {
   const Json* text = fields.Object("text");
+  if (text != nullptr) InnerString(fields, "text", *text, "verbosity");
   const Json* format = text == nullptr ? nullptr : FindMember(*text, "format");
   if (format == nullptr) return;
   const std::string* type = FindText(*format, "type");
@@ -99,6 +137,7 @@ void ReadText(RequestFields& fields, Json* chat) {
 
 void ReadReasoning(RequestFields& fields, Json* chat) {
   const Json* reasoning = fields.Object("reasoning");
+  if (reasoning != nullptr) InnerString(fields, "reasoning", *reasoning, "summary");
   const Json* effort = reasoning == nullptr ? nullptr : FindMember(*reasoning, "effort");
   if (effort == nullptr) return;
   const auto known = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
@@ -131,6 +170,15 @@ void ReadLogprobs(RequestFields& fields, const RequestRules& rules, Json* chat) 
   (*chat)["top_logprobs"] = top.value_or(0);
 }
 
+void CheckStreamOptions(RequestFields& fields) {
+  const Json* options = fields.Object("stream_options");
+  if (options == nullptr) return;
+  if (!fields.Bool("stream", false)) return fields.Fail("stream_options", "is only allowed with stream: true");
+  RequestFields inner(*options);
+  inner.Bool("include_obfuscation", false);
+  if (!inner.status().ok()) fields.Fail("stream_options", std::string(inner.status().message()));
+}
+
 void CheckMetadata(RequestFields& fields) {
   const Json* metadata = fields.Object("metadata");
   if (metadata == nullptr) return;
@@ -144,7 +192,8 @@ void CheckMetadata(RequestFields& fields) {
 // 0.6f is 0.6 to readers, not 0.60000002384.
 double Shortened(float value) { return std::round(static_cast<double>(value) * 1e6) / 1e6; }
 
-Json EchoOf(const Json& body, const ChatRequest& request) {
+Json EchoOf(const Json& body, const ResponsesRequest& read) {
+  const ChatRequest& request = read.chat;
   Json echo = {{"instructions", nullptr},     {"metadata", Json::object()},
                {"temperature", Shortened(request.options.sampling.temperature)},
                {"top_p", Shortened(request.options.sampling.top_p)},
@@ -155,10 +204,10 @@ Json EchoOf(const Json& body, const ChatRequest& request) {
                {"reasoning", Json{{"effort", nullptr}, {"summary", nullptr}}},
                {"text", Json{{"format", Json{{"type", "text"}}}}},
                {"truncation", "disabled"},    {"service_tier", "default"},
-               {"background", false},         {"store", false},
+               {"background", read.background}, {"store", read.keep.has_value()},
                {"user", nullptr}};
   CopyMembers(body, {"instructions", "metadata", "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "max_output_tokens",
-                     "max_tool_calls", "reasoning", "text", "truncation", "user", "safety_identifier", "prompt_cache_key"}, &echo);
+                     "max_tool_calls", "previous_response_id", "reasoning", "text", "truncation", "user", "safety_identifier", "prompt_cache_key"}, &echo);
   Json& text = echo["text"];
   if (FindMember(text, "format") == nullptr) text["format"] = Json{{"type", "text"}};
   return echo;
@@ -169,9 +218,10 @@ absl::Status Renamed(const absl::Status& status) {
   return ParamOf(status) == "messages" ? WithDetails(status, "input") : status;
 }
 
-void ReadFields(RequestFields& fields, const RequestRules& rules, Json* chat) {
+void ReadFields(RequestFields& fields, const RequestRules& rules, ResponsesRequest* request, Json* chat) {
   RefuseUnserved(fields);
-  ReadInput(fields, rules, chat);
+  ReadStore(fields, rules, request);
+  ReadInput(fields, rules, request, chat);
   ReadTools(fields, rules, chat);
   ReadToolChoice(fields, chat);
   ReadText(fields, chat);
@@ -179,7 +229,7 @@ void ReadFields(RequestFields& fields, const RequestRules& rules, Json* chat) {
   ReadLength(fields, chat);
   ReadLogprobs(fields, rules, chat);
   CheckMetadata(fields);
-  fields.Bool("store", true);
+  CheckStreamOptions(fields);
   fields.Int("max_tool_calls", 1, kMaxInt);
   for (const char* field : {"safety_identifier", "prompt_cache_key", "service_tier"}) fields.String(field);
 }
@@ -189,15 +239,18 @@ void ReadFields(RequestFields& fields, const RequestRules& rules, Json* chat) {
 absl::StatusOr<ResponsesRequest> ReadResponsesRequest(const Json& body, const RequestRules& rules) {
   RequestFields fields(body);
   Json chat = Json::object();
-  ReadFields(fields, rules, &chat);
+  ResponsesRequest request;
+  ReadFields(fields, rules, &request, &chat);
   RETURN_IF_ERROR(fields.status());
   CopyMembers(body, {"model", "temperature", "top_p", "top_k", "stream", "user", "stop"}, &chat);
   CopyExtensions(body, &chat);
-  auto request = ReadChatRequest(chat, rules);
-  if (!request.ok()) return Renamed(request.status());
-  if (request->options.output.structured.kind != StructuredOutput::Kind::kNone) request->options.output.structured.field = "text.format";
-  Json echo = EchoOf(body, *request);
-  return ResponsesRequest{*std::move(request), std::move(echo)};
+  auto read = ReadChatRequest(chat, rules);
+  if (!read.ok()) return Renamed(read.status());
+  request.chat = *std::move(read);
+  StructuredOutput& structured = request.chat.options.output.structured;
+  if (structured.kind != StructuredOutput::Kind::kNone) structured.field = "text.format";
+  request.echo = EchoOf(body, request);
+  return request;
 }
 
 }  // namespace braid

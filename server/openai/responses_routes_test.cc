@@ -102,16 +102,6 @@ TEST_F(ResponsesTest, AFailedStreamSaysSo) {
   EXPECT_EQ(StatusOf(Respond(R"(,"stream":true)")), 500);
 }
 
-TEST_F(ResponsesTest, NothingIsStored) {
-  for (const char* method : {"GET", "DELETE"}) {
-    const std::string reply = Ask(method, "/v1/responses/resp_1", "");
-    EXPECT_EQ(StatusOf(reply), 404) << reply;
-    EXPECT_NE(Parsed(reply)["error"]["message"].get<std::string>().find("resp_1"), std::string::npos);
-  }
-  EXPECT_EQ(StatusOf(Post("/v1/responses/resp_1/cancel", "")), 404);
-  EXPECT_EQ(Parsed(Respond(R"(,"previous_response_id":"resp_1")"))["error"]["code"], "previous_response_not_found");
-}
-
 TEST_F(ResponsesTest, AnswersAnyBody) {
   ExpectAnswersToAnyBody("/v1/responses",
                          {R"({"input":"hi","instructions":"x","temperature":0.5,"max_output_tokens":3,"metadata":{"a":"b"}})",

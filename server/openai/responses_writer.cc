@@ -54,6 +54,13 @@ std::string ResponsesWriter::Response(std::string_view status, const Usage* usag
   return out + echo_ + "}";
 }
 
+// The response object, kept before it is told: who reads it may ask for it at once.
+std::string ResponsesWriter::Kept(std::string_view status, const Usage* usage) const {
+  std::string json = Response(status, usage);
+  if (head_.keep) head_.keep(status, json);
+  return json;
+}
+
 // The content part of a message.
 std::string ResponsesWriter::TextPart(bool done) const {
   std::string out = "{\"type\":\"output_text\"";
@@ -97,7 +104,7 @@ void ResponsesWriter::Send(std::string_view type, std::string_view members, cons
 }
 
 void ResponsesWriter::SendResponse(std::string_view type, std::string_view status, const Usage* usage, const Emit& emit) {
-  Send(type, Member("response", Response(status, usage)), emit);
+  Send(type, Member("response", Kept(status, usage)), emit);
 }
 
 // An event within the item that is open; it is the next of items_.
@@ -201,7 +208,7 @@ bool ResponsesWriter::Fail(const absl::Status& status, const Usage& usage, const
 
 std::string ResponsesWriter::Whole(std::span<const ChoicePart> choices, const Usage& usage) {
   Part(choices[0], usage, Emit());
-  return Response(cut() ? "incomplete" : "completed", &usage);
+  return Kept(cut() ? "incomplete" : "completed", &usage);
 }
 
 }  // namespace braid

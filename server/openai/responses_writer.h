@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,11 +17,15 @@ namespace braid {
 // hears, so both have the same items.
 class ResponsesWriter : public ReplyWriter {
  public:
+  // Receives the response object before anybody is told: "in_progress" when a stream begins, then what it ends as.
+  using Keep = std::function<void(std::string_view status, const std::string& response)>;
+
   struct Head {
     std::string id;              // without "resp_"
     std::string model;
     int64_t created_unix_s = 0;
     Json echo;                   // of ResponsesRequest
+    Keep keep;                   // empty: it is not kept
   };
   explicit ResponsesWriter(Head head);
 
@@ -29,6 +34,9 @@ class ResponsesWriter : public ReplyWriter {
   void Part(const ChoicePart& part, const Usage& usage, const Emit& emit) override;
   void End(const Usage& usage, const Emit& emit) override;
   bool Fail(const absl::Status& status, const Usage& usage, const Emit& emit) override;
+
+  // The response object before anything has begun.
+  std::string Queued() const { return Response("queued", nullptr); }
 
  private:
   // The item that is being told.
@@ -53,6 +61,7 @@ class ResponsesWriter : public ReplyWriter {
   std::string ItemJson(bool done) const;
   std::string TextPart(bool done) const;
   std::string Response(std::string_view status, const Usage* usage) const;
+  std::string Kept(std::string_view status, const Usage* usage) const;
   bool cut() const { return finish_ == FinishReason::kLength; }
 
   const Head head_;
