@@ -125,11 +125,6 @@ std::vector<std::string> CpuIsas() {
   return names;
 }
 
-Communicator& Backend::communicator() {
-  static SoloCommunicator alone;
-  return alone;
-}
-
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const std::string& isa, int threads, bool own_cores,
                                                         std::unique_ptr<Communicator> communicator) {
   if (threads < 1 || threads > kMaxThreads) {
